@@ -1,0 +1,359 @@
+#include "engine/thin_metadata.h"
+
+#include <fmt/format.h>
+
+namespace thinvol {
+namespace {
+
+constexpr CommitNumber first_commit{1};
+
+}  // namespace
+
+Result<> MappingValue::retain(const NodeView& leaf) {
+    for (std::uint32_t i = 0; i < leaf.entries(); ++i) TRY(data->increment(decode(leaf.value(i)).block));
+    return {};
+}
+
+Result<> RootValue::retain(const NodeView& leaf) {
+    for (std::uint32_t i = 0; i < leaf.entries(); ++i) TRY(tm->increment(decode(leaf.value(i))));
+    return {};
+}
+
+VolumeDetails DetailsValue::decode(const std::byte* p) {
+    DiskDetails disk;
+    std::memcpy(&disk, p, sizeof disk);
+    return {disk.mapped_blocks.get(), {disk.transaction_id.get()}, disk.creation_time.get(), disk.snapshotted_time.get()};
+}
+
+void DetailsValue::encode(std::byte* p, const Type& v) {
+    DiskDetails disk;
+    disk.mapped_blocks.set(v.mapped_blocks);
+    disk.transaction_id.set(v.created_in.n);
+    disk.creation_time.set(v.creation_time);
+    disk.snapshotted_time.set(v.snapshotted_time);
+    std::memcpy(p, &disk, sizeof disk);
+}
+
+ThinMetadata::ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpaceMap space_map,
+                           const MetadataOptions& options)
+    : cache_(device, size, options.cache_blocks),
+      tm_(cache_, std::move(space_map), first_commit),
+      data_(tm_),
+      mappings_(tm_, MappingValue{&data_}),
+      roots_(tm_, RootValue{&tm_, &mappings_}),
+      details_(tm_, {}) {}
+
+// The order of the first blocks is the kernel's, so that a new pool's image is the kernel's byte for byte.
+Result<std::unique_ptr<ThinMetadata>> ThinMetadata::format(BlockQueue& device, Sectors data_block_size,
+                                                           DataBlocks data_size, const MetadataOptions& options) {
+    TRY(check_data_block_size(data_block_size));
+    const MetadataBlocks size = std::min(to_metadata_blocks(device.size()), max_metadata_blocks);
+    if (size < MetadataBlocks(128)) {
+        return Error(Errc::invalid_argument, fmt::format("a metadata device of {} blocks is too small, the least is 128", size));
+    }
+    std::unique_ptr<ThinMetadata> md(new ThinMetadata(device, size, MetadataSpaceMap::empty(size), options));
+    MetadataSpaceMap& map = md->tm_.space_map();
+    map.set_index_at(TRY(md->tm_.create(BlockKind::metadata_index))->at);
+    map.set_overflow_root(TRY(md->tm_.create_node(BlockKind::overflow_node, OverflowValue::size))->at);
+    for (std::uint32_t i = 0; i < map.bitmaps(); ++i) map.set_bitmap_at(i, TRY(md->tm_.create(BlockKind::bitmap))->at);
+    TRY(md->data_.format());
+    md->superblock_.mapping_root = TRY(md->roots_.create());
+    md->superblock_.details_root = TRY(md->details_.create());
+    md->superblock_.data_block_size = data_block_size;
+    md->superblock_.formatted_blocks = size;
+    md->changed_ = true;
+    if (data_size > DataBlocks(0)) TRY(md->grow_data(data_size));
+    return md;
+}
+
+Result<std::unique_ptr<ThinMetadata>> ThinMetadata::open(BlockQueue& device, const MetadataOptions& options) {
+    alignas(metadata_block_bytes) std::array<std::byte, metadata_block_bytes> bytes;
+    if (device.size() < to_sectors(Bytes(metadata_block_bytes))) return Error(Errc::corrupt, "the metadata device is empty");
+    TRY(within("superblock", read_now(device, Sector(0), bytes)));
+    const Superblock sb = TRY(Superblock::decode(bytes));
+    const MetadataBlocks size(sb.metadata_space_map.blocks);
+    if (size > to_metadata_blocks(device.size())) {
+        return Error(Errc::corrupt, fmt::format("the metadata device has {} blocks, its superblock says {}",
+                                                to_metadata_blocks(device.size()), size));
+    }
+    // Loaded with a cache of its own, which is forgotten: bitmaps are kept as counts.
+    BlockCache loading(device, size, 0);
+    auto map = TRY(MetadataSpaceMap::load(loading, sb.metadata_space_map));
+    std::unique_ptr<ThinMetadata> md(new ThinMetadata(device, size, std::move(map), options));
+    md->superblock_bytes_ = bytes;
+    md->durable_superblock_ = bytes;
+    TRY(md->load(sb));
+    return md;
+}
+
+Result<> ThinMetadata::load(const Superblock& superblock) {
+    superblock_ = superblock;
+    return data_.load(superblock.data_space_map);
+}
+
+// --- volumes -------------------------------------------------------------------------------------
+
+Result<bool> ThinMetadata::exists(ThinId id) {
+    const auto found = TRY(details_.lookup(superblock_.details_root, id.n()));
+    return found.has_value();
+}
+
+Result<ThinDevice*> ThinMetadata::device(ThinId id) {
+    if (const auto it = devices_.find(id.n()); it != devices_.end()) return it->second.get();
+    const auto details = TRY(details_.lookup(superblock_.details_root, id.n()));
+    if (!details) return Error(Errc::not_found, fmt::format("thin id {} does not exist", id));
+    const auto root = TRY(roots_.lookup(superblock_.mapping_root, id.n()));
+    if (!root) return Error(Errc::corrupt, fmt::format("thin id {} has details but no mapping tree", id));
+    auto device = std::make_unique<ThinDevice>(ThinDevice{id, *root, *details});
+    return devices_.emplace(id.n(), std::move(device)).first->second.get();
+}
+
+Result<std::vector<ThinId>> ThinMetadata::ids() {
+    std::vector<ThinId> found;
+    TRY(roots_.for_range(superblock_.mapping_root, 0, ~0ULL, [&](std::uint64_t id, MetadataBlock) {
+        if (id <= ThinId::max) found.push_back(ThinId::checked(id));
+        return true;
+    }));
+    return found;
+}
+
+void ThinMetadata::touch(ThinDevice& device) {
+    if (!std::exchange(device.changed, true)) ++changed_devices_;
+    device.last_change = tm_.open();
+    changed_ = true;
+}
+
+Result<> ThinMetadata::create_thin(ThinId id) {
+    if (TRY(exists(id))) return Error(Errc::exists, fmt::format("thin id {} exists already", id));
+    TRY(room(true));
+    const MetadataBlock root = TRY(mappings_.create());
+    superblock_.mapping_root = TRY(roots_.insert(superblock_.mapping_root, id.n(), root)).root;
+    const VolumeDetails details{0, superblock_.transaction_id, superblock_.time, superblock_.time};
+    superblock_.details_root = TRY(details_.insert(superblock_.details_root, id.n(), details)).root;
+    touch(*TRY(device(id)));
+    return {};
+}
+
+Result<> ThinMetadata::create_snapshot(ThinId id, ThinId origin) {
+    if (TRY(exists(id))) return Error(Errc::exists, fmt::format("thin id {} exists already", id));
+    ThinDevice* from = TRY(device(origin));
+    if (superblock_.time >= SnapTime::max) {
+        return Error(Errc::unsupported, fmt::format("the pool's snapshot clock is at its end ({}): no more snapshots can be "
+                                                    "made; dump and restore the metadata to a new pool", superblock_.time));
+    }
+    TRY(room(true));
+    TRY(tm_.increment(from->root));
+    superblock_.mapping_root = TRY(roots_.insert(superblock_.mapping_root, id.n(), from->root)).root;
+    ++superblock_.time;
+    from->details.snapshotted_time = superblock_.time;
+    const VolumeDetails details{from->details.mapped_blocks, superblock_.transaction_id, superblock_.time, superblock_.time};
+    superblock_.details_root = TRY(details_.insert(superblock_.details_root, id.n(), details)).root;
+    touch(*from);
+    touch(*TRY(device(id)));
+    return {};
+}
+
+Result<> ThinMetadata::remove(ThinId id) {
+    const ThinDevice* gone = TRY(device(id));
+    ASSERT(gone->opened == 0);
+    TRY(room(false));
+    superblock_.details_root = TRY(details_.remove(superblock_.details_root, id.n())).root;
+    superblock_.mapping_root = TRY(roots_.remove(superblock_.mapping_root, id.n())).root;
+    if (gone->changed) --changed_devices_;
+    devices_.erase(id.n());
+    changed_ = true;
+    return {};
+}
+
+// --- mappings ------------------------------------------------------------------------------------
+
+Result<std::optional<ThinMetadata::Found>> ThinMetadata::lookup(const ThinDevice& device, VirtualBlock at) {
+    const auto mapping = TRY(mappings_.lookup(device.root, at.n));
+    if (!mapping) return std::optional<Found>();
+    if (mapping->block >= end_of(data_.size())) {
+        return Error(Errc::corrupt, fmt::format("thin id {} maps block {} to data block {}, the pool has {}", device.id, at,
+                                                mapping->block, data_.size()));
+    }
+    return std::optional(Found{mapping->block, device.details.snapshotted_time > mapping->time.n()});
+}
+
+// A volume's tree changes under the volume tree's leaf: that leaf's path is shadowed first, because if it is
+// shared (by a metadata snapshot) that raises the count of the volume's root, which then must be copied too.
+template <class Change>
+Result<> ThinMetadata::change_mappings(ThinDevice& device, Change&& change) {
+    if (tm_.in_place(device.root)) {
+        const MetadataBlock root = TRY(change(device.root));
+        ASSERT(root == device.root);
+    } else {
+        const auto slot = TRY(roots_.shadow_path(superblock_.mapping_root, device.id.n()));
+        superblock_.mapping_root = slot.root;
+        if (slot.value == nullptr) {
+            return Error(Errc::corrupt, fmt::format("thin id {} has no mapping tree", device.id));
+        }
+        device.root = TRY(change(device.root));
+        RootValue::encode(slot.value, device.root);
+    }
+    touch(device);
+    return {};
+}
+
+Result<> ThinMetadata::insert(ThinDevice& device, VirtualBlock at, DataBlock block) {
+    if (superblock_.time > SnapTime::max) {
+        return Error(Errc::unsupported, fmt::format("the pool's snapshot clock is {}, past its end of {}: restore the "
+                                                    "metadata from a dump first", superblock_.time, SnapTime::max));
+    }
+    TRY(room(true));
+    const Mapping mapping{block, SnapTime::checked(superblock_.time)};
+    bool is_new = false;
+    TRY(data_.increment(block));
+    TRY(change_mappings(device, [&](MetadataBlock root) -> Result<MetadataBlock> {
+        const auto inserted = TRY(mappings_.insert(root, at.n, mapping));
+        is_new = !inserted.replaced.has_value();
+        return inserted.root;
+    }));
+    device.details.mapped_blocks += is_new ? 1 : 0;
+    return {};
+}
+
+Result<VirtualBlock> ThinMetadata::unmap(ThinDevice& device, VirtualBlock begin, VirtualBlock end, std::uint64_t limit) {
+    const auto first = TRY(mappings_.next(device.root, begin.n));
+    if (!first || first->key >= end.n) return end;  // nothing there: nothing changes
+    TRY(room(false));
+    BTree<MappingValue>::Removed removed{};
+    TRY(change_mappings(device, [&](MetadataBlock root) -> Result<MetadataBlock> {
+        removed = TRY(mappings_.remove_range(root, first->key, end.n, limit));
+        return removed.root;
+    }));
+    if (removed.entries > device.details.mapped_blocks) {
+        return Error(Errc::corrupt, fmt::format("thin id {} has more mappings than the {} its details say", device.id,
+                                                device.details.mapped_blocks));
+    }
+    device.details.mapped_blocks -= removed.entries;
+    return VirtualBlock(removed.next);
+}
+
+Result<std::optional<VirtualBlock>> ThinMetadata::highest_mapped(const ThinDevice& device) {
+    const auto last = TRY(mappings_.last(device.root));
+    if (!last) return std::optional<VirtualBlock>();
+    return std::optional(VirtualBlock(last->key));
+}
+
+// --- the pool ------------------------------------------------------------------------------------
+
+Result<> ThinMetadata::set_transaction_id(TransactionId from, TransactionId to) {
+    if (superblock_.transaction_id != from) {
+        return Error(Errc::invalid_argument, fmt::format("transaction id is {}, expected {}", superblock_.transaction_id, from));
+    }
+    superblock_.transaction_id = to;
+    changed_ = true;
+    return {};
+}
+
+Result<> ThinMetadata::grow_data(DataBlocks size) {
+    if (size <= data_.size()) return {};
+    if (size.n > max_data_block + 1) {
+        return Error(Errc::invalid_argument, fmt::format("{} data blocks, the format allows {}", size, max_data_block + 1));
+    }
+    const std::uint64_t bitmaps = divide_up(size.n, entries_per_bitmap) - divide_up(data_.size().n, entries_per_bitmap);
+    const std::uint64_t needed = bitmaps + bitmaps / 28 + 8 + room_to_seal();
+    if (tm_.space_map().allocatable().n < needed) {
+        return Error(Errc::out_of_space,
+                     fmt::format("growing the pool to {} data blocks needs {} metadata blocks, {} are free: extend the "
+                                 "metadata first", size, needed, tm_.space_map().allocatable()));
+    }
+    TRY(data_.grow(size));
+    changed_ = true;
+    return {};
+}
+
+Result<> ThinMetadata::grow_metadata(MetadataBlocks size) {
+    size = std::min(size, max_metadata_blocks);
+    if (size <= tm_.space_map().size()) return {};
+    cache_.grow(size);
+    tm_.space_map().grow(size);
+    changed_ = true;
+    return {};
+}
+
+// What sealing may allocate, given what the open transaction changed so far: a path in the details tree for
+// each changed volume, in the bitmap tree for each changed bitmap, all metadata bitmaps, index, overflow tree.
+std::uint64_t ThinMetadata::room_to_seal() const {
+    constexpr std::uint64_t path = 4;
+    return path * (changed_devices_ + 1) + std::min(path * data_.dirty_bitmaps(), divide_up(data_.size().n, entries_per_bitmap) / 50 + path) +
+           tm_.space_map().bitmaps() + 2 * path;
+}
+
+// What one insert or one step of a removal may allocate: the volume's path with siblings and splits, the
+// paths above it, and, where a shared leaf is copied, a data bitmap or overflow node for each of its entries.
+Result<std::uint64_t> ThinMetadata::room_to_change() {
+    constexpr std::uint64_t paths = 32;
+    constexpr std::uint64_t leaf_entries = max_entries_for(8);
+    Frame* overflow = TRY(tm_.read(data_.overflow_root(), BlockKind::overflow_node));
+    const NodeView root(overflow->bytes);
+    const std::uint64_t overflow_nodes = root.is_leaf() ? 4 : std::min<std::uint64_t>(3 * leaf_entries, 4ULL * root.entries());
+    return paths + std::min<std::uint64_t>(leaf_entries, data_.bitmaps_not_in_place()) + overflow_nodes;
+}
+
+Result<> ThinMetadata::room(bool provisioning) {
+    const MetadataSpaceMap& map = tm_.space_map();
+    // Kept back so that freeing always works: as dm-thin, a tenth of the device and 16 MiB at most.
+    const std::uint64_t reserve = provisioning ? std::min<std::uint64_t>(4096, map.size().n / 10) : 0;
+    constexpr std::uint64_t always_enough = 8192;
+    if (map.allocatable().n >= always_enough + reserve && changed_devices_ < 256) return {};
+    const std::uint64_t needed = reserve + TRY(room_to_change()) + room_to_seal();
+    if (map.allocatable().n >= needed) return {};
+    return Error(Errc::out_of_space, fmt::format("the pool's metadata is full: {} of {} metadata blocks are free, {} of them "
+                                                 "after a commit, and {} are needed; extend the pool's metadata",
+                                                 map.free(), map.size(), map.free() - map.allocatable(), needed));
+}
+
+// --- commits -------------------------------------------------------------------------------------
+
+Result<SealedCommit> ThinMetadata::seal() {
+    for (auto& [id, device] : devices_) {
+        if (!device->changed) continue;
+        superblock_.details_root = TRY(details_.insert(superblock_.details_root, id, device->details)).root;
+        device->changed = false;
+    }
+    changed_devices_ = 0;
+    superblock_.data_space_map = TRY(data_.seal());
+    superblock_.metadata_space_map = TRY(tm_.seal_space_map());
+    superblock_.encode(superblock_bytes_);
+    SealedCommit commit{tm_.open(), cache_.seal(), superblock_bytes_};
+    tm_.begin(tm_.open() + Count<CommitUnit>(1));
+    changed_ = false;
+    return commit;
+}
+
+std::vector<DataBlock> ThinMetadata::settle(const SealedCommit& commit) {
+    ASSERT(commit.number > durable_);
+    cache_.settle(commit.frames);
+    durable_ = commit.number;
+    durable_superblock_ = commit.superblock;
+    return settle_after_unpin();
+}
+
+std::vector<DataBlock> ThinMetadata::settle_after_unpin() {
+    tm_.space_map().settle(durable_, oldest_pin());
+    return data_.settle(durable_, oldest_pin());
+}
+
+CommitNumber ThinMetadata::pin() {
+    ++pins_[durable_];
+    return durable_;
+}
+
+void ThinMetadata::unpin(CommitNumber pinned) {
+    const auto it = pins_.find(pinned);
+    ASSERT(it != pins_.end());
+    if (--it->second == 0) pins_.erase(it);
+}
+
+void ThinMetadata::trim() {
+    cache_.trim();
+    constexpr std::size_t idle_volumes = 1024;
+    if (devices_.size() <= idle_volumes) return;
+    std::erase_if(devices_, [](const auto& d) { return d.second->opened == 0 && !d.second->changed; });
+}
+
+}  // namespace thinvol

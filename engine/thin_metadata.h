@@ -1,0 +1,179 @@
+// ThinMetadata: a pool's metadata as volumes and mappings, one open transaction at a time.
+//
+// Units       virtual blocks of a volume, data blocks of the pool
+// Invariants  (1) the keys of the volume tree and of the details tree are the same
+//             (2) mapped_blocks of a volume is the number of its mappings, also between commits
+//             (3) seal() changes nothing that was sealed before; what follows belongs to the next commit
+//             (4) every change is refused before it begins where the metadata device might lack room for it
+// Errors      not_found, exists, out_of_space, corrupt, io_error, unsupported (clock at its end).
+//             After corrupt or io_error from a change the object may only be destroyed (C8).
+// Threads     externally synchronised (the metadata executor)
+// Source      drivers/md/dm-thin-metadata.h
+#pragma once
+
+#include <map>
+#include <memory>
+#include <unordered_map>
+
+#include "engine/data_space_map.h"
+#include "engine/superblock.h"
+
+namespace thinvol {
+
+struct MappingValue {
+    using Type = Mapping;
+    static constexpr std::uint32_t size = 8;
+    static constexpr BlockKind kind = BlockKind::mapping_node;
+    static Type decode(const std::byte* p) { return unpack(load_le<std::uint64_t>(p)); }
+    static void encode(std::byte* p, const Type& v) { store_le<std::uint64_t>(p, pack(v)); }
+    Result<> retain(const NodeView& leaf);
+    Result<> release(const Type& v) { return data->decrement(v.block); }
+    static bool refers_to_same(const Type& a, const Type& b) { return a.block == b.block; }
+    DataSpaceMap* data;
+};
+
+struct RootValue {
+    using Type = MetadataBlock;
+    static constexpr std::uint32_t size = 8;
+    static constexpr BlockKind kind = BlockKind::top_level_node;
+    static Type decode(const std::byte* p) { return MetadataBlock(load_le<std::uint64_t>(p)); }
+    static void encode(std::byte* p, Type v) { store_le<std::uint64_t>(p, v.n); }
+    Result<> retain(const NodeView& leaf);
+    Result<> release(Type root) { return mappings->drop(root); }
+    static bool refers_to_same(Type a, Type b) { return a == b; }
+    TransactionManager* tm;
+    BTree<MappingValue>* mappings;
+};
+
+struct VolumeDetails {
+    std::uint64_t mapped_blocks = 0;
+    TransactionId created_in{};
+    std::uint32_t creation_time = 0;
+    std::uint32_t snapshotted_time = 0;
+};
+
+struct DetailsValue {
+    using Type = VolumeDetails;
+    static constexpr std::uint32_t size = sizeof(DiskDetails);
+    static constexpr BlockKind kind = BlockKind::details_node;
+    static Type decode(const std::byte* p);
+    static void encode(std::byte* p, const Type& v);
+    Result<> retain(const NodeView&) { return {}; }
+    Result<> release(const Type&) { return {}; }
+    static bool refers_to_same(const Type&, const Type&) { return true; }
+};
+
+// A volume as the open transaction sees it.
+struct ThinDevice {
+    ThinId id;
+    MetadataBlock root;
+    VolumeDetails details;
+    bool changed = false;        // details differ from the details tree
+    CommitNumber last_change{};  // the commit that will hold, or holds, its latest change
+    std::uint32_t opened = 0;    // by volumes in use; keeps the object in memory
+};
+
+struct MetadataOptions {
+    std::size_t cache_blocks = 16384;  // clean metadata blocks kept in memory
+};
+
+// A transaction on its way to the device.
+struct SealedCommit {
+    CommitNumber number;
+    std::vector<Frame*> frames;  // in block order
+    std::array<std::byte, metadata_block_bytes> superblock;
+};
+
+class ThinMetadata {
+public:
+    // New metadata, all of it in the open transaction: nothing is written before the first commit.
+    static Result<std::unique_ptr<ThinMetadata>> format(BlockQueue& device, Sectors data_block_size,
+                                                        DataBlocks data_size, const MetadataOptions& options);
+    static Result<std::unique_ptr<ThinMetadata>> open(BlockQueue& device, const MetadataOptions& options);
+
+    // --- volumes; each is all or nothing -----------------------------------------------------
+    Result<> create_thin(ThinId id);
+    // Constant cost, whatever is mapped. The origin must have no request in flight (C7).
+    Result<> create_snapshot(ThinId id, ThinId origin);
+    Result<> remove(ThinId id);
+    Result<bool> exists(ThinId id);
+    // The volume, loaded when needed. Stays valid while opened or changed.
+    Result<ThinDevice*> device(ThinId id);
+    Result<std::vector<ThinId>> ids();
+
+    // --- mappings ----------------------------------------------------------------------------
+    struct Found {
+        DataBlock block;
+        bool shared;  // dm-thin's rule: the mapping is older than the volume's last snapshot
+    };
+    Result<std::optional<Found>> lookup(const ThinDevice& device, VirtualBlock at);
+    // Maps a reserved block; what was mapped there before loses a reference.
+    Result<> insert(ThinDevice& device, VirtualBlock at, DataBlock block);
+    // Unmaps [begin, end), about `limit` mappings at most. Returns where to go on: `end` when done.
+    Result<VirtualBlock> unmap(ThinDevice& device, VirtualBlock begin, VirtualBlock end, std::uint64_t limit);
+    Result<std::optional<VirtualBlock>> highest_mapped(const ThinDevice& device);
+
+    Result<DataBlock> reserve() { return data_.reserve(); }
+    void unreserve(DataBlock b) { data_.unreserve(b); }
+    void hand_back(DataBlock b) { data_.hand_back(b); }
+
+    // --- the pool ----------------------------------------------------------------------------
+    Result<> set_transaction_id(TransactionId from, TransactionId to);
+    void set_needs_check() { superblock_.needs_check = true; }
+    Result<> grow_data(DataBlocks size);
+    Result<> grow_metadata(MetadataBlocks size);
+    const Superblock& superblock() const { return superblock_; }
+    const DataSpaceMap& data() const { return data_; }
+    const MetadataSpaceMap& metadata() const { return tm_.space_map(); }
+    // Whether a change that provisions (or one that only frees) has room until it is durable (4).
+    Result<> room_for_provisioning() { return room(true); }
+    Result<> room_for_freeing() { return room(false); }
+
+    // --- commits -----------------------------------------------------------------------------
+    bool changed() const { return changed_; }
+    CommitNumber open_commit() const { return tm_.open(); }
+    CommitNumber durable_commit() const { return durable_; }
+    // Ends the open transaction; a new one begins (3).
+    Result<SealedCommit> seal();
+    // The sealed commit is durable. Returns data blocks to be handed back once no request can still
+    // reach them (C6).
+    std::vector<DataBlock> settle(const SealedCommit& commit);
+
+    // Keeps all blocks of the durable commit from being reused (C9), until unpin().
+    CommitNumber pin();
+    void unpin(CommitNumber pinned);
+    std::vector<DataBlock> settle_after_unpin();
+    const std::array<std::byte, metadata_block_bytes>& durable_superblock() const { return durable_superblock_; }
+
+    // Forgets cold blocks and idle volumes; no pointer from device() survives unless it is opened.
+    void trim();
+    std::size_t open_frames() const { return cache_.open_frames(); }
+
+private:
+    ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpaceMap space_map, const MetadataOptions& options);
+    Result<> load(const Superblock& superblock);
+    Result<> room(bool provisioning);
+    std::uint64_t room_to_seal() const;
+    Result<std::uint64_t> room_to_change();
+    void touch(ThinDevice& device);
+    template <class Change>
+    Result<> change_mappings(ThinDevice& device, Change&& change);
+    CommitNumber oldest_pin() const { return pins_.empty() ? durable_ : pins_.begin()->first; }
+
+    BlockCache cache_;
+    TransactionManager tm_;
+    DataSpaceMap data_;
+    BTree<MappingValue> mappings_;
+    BTree<RootValue> roots_;
+    BTree<DetailsValue> details_;
+    Superblock superblock_;
+    std::array<std::byte, metadata_block_bytes> superblock_bytes_{};
+    std::array<std::byte, metadata_block_bytes> durable_superblock_{};
+    CommitNumber durable_{};
+    std::map<CommitNumber, std::uint32_t> pins_;
+    std::unordered_map<std::uint32_t, std::unique_ptr<ThinDevice>> devices_;
+    std::uint64_t changed_devices_ = 0;
+    bool changed_ = false;
+};
+
+}  // namespace thinvol
