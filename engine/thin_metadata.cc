@@ -294,13 +294,13 @@ Result<std::uint64_t> ThinMetadata::room_to_change() {
     return paths + std::min<std::uint64_t>(leaf_entries, data_.bitmaps_not_in_place()) + overflow_nodes;
 }
 
-Result<> ThinMetadata::room(bool provisioning) {
+Result<> ThinMetadata::room(bool provisioning, std::uint64_t changes) {
     const MetadataSpaceMap& map = tm_.space_map();
     // Kept back so that freeing always works: as dm-thin, a tenth of the device and 16 MiB at most.
     const std::uint64_t reserve = provisioning ? std::min<std::uint64_t>(4096, map.size().n / 10) : 0;
     constexpr std::uint64_t always_enough = 8192;
-    if (map.allocatable().n >= always_enough + reserve && changed_devices_ < 256) return {};
-    const std::uint64_t needed = reserve + TRY(room_to_change()) + room_to_seal();
+    if (map.allocatable().n >= always_enough + reserve && changed_devices_ + changes < 256) return {};
+    const std::uint64_t needed = reserve + changes * TRY(room_to_change()) + room_to_seal();
     if (map.allocatable().n >= needed) return {};
     return Error(Errc::out_of_space, fmt::format("the pool's metadata is full: {} of {} metadata blocks are free, {} of them "
                                                  "after a commit, and {} are needed; extend the pool's metadata",

@@ -125,9 +125,8 @@ public:
     const Superblock& superblock() const { return superblock_; }
     const DataSpaceMap& data() const { return data_; }
     const MetadataSpaceMap& metadata() const { return tm_.space_map(); }
-    // Whether a change that provisions (or one that only frees) has room until it is durable (4).
-    Result<> room_for_provisioning() { return room(true); }
-    Result<> room_for_freeing() { return room(false); }
+    // Whether that many changes that provision have room until they are durable (4).
+    Result<> room_for_provisioning(std::uint64_t changes = 1) { return room(true, changes); }
 
     // --- commits -----------------------------------------------------------------------------
     bool changed() const { return changed_; }
@@ -152,7 +151,7 @@ public:
 private:
     ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpaceMap space_map, const MetadataOptions& options);
     Result<> load(const Superblock& superblock);
-    Result<> room(bool provisioning);
+    Result<> room(bool provisioning, std::uint64_t changes = 1);
     std::uint64_t room_to_seal() const;
     Result<std::uint64_t> room_to_change();
     void touch(ThinDevice& device);

@@ -1,0 +1,67 @@
+// IoRequest: one read, write or other request to a thin volume, and the Volume it is for.
+//
+// Units       bytes of the volume, any alignment
+// Invariants  (1) the request and its buffer belong to the engine from Pool::submit() until done()
+//             (2) done() runs inside Pool::run_once(), once, and may submit further requests
+// Errors      in `outcome`: invalid_argument (outside the volume), out_of_space, read_only, io_error, corrupt
+// Threads     the shard's
+// Source      the Linux bio; NBD's commands
+#pragma once
+
+#include <cstddef>
+
+#include "engine/base/fifo.h"
+#include "engine/base/result.h"
+#include "engine/base/units.h"
+
+namespace thinvol {
+
+struct ThinDevice;
+struct Volume;
+
+enum class IoKind : std::uint8_t { read, write, write_zeroes, discard, flush };
+
+constexpr bool changes_volume(IoKind kind) { return kind != IoKind::read && kind != IoKind::flush; }
+
+struct IoRequest {
+    IoKind kind = IoKind::read;
+    bool fua = false;             // done only when it and what maps it are durable
+    bool keep_allocated = false;  // write_zeroes: leave the range backed by data blocks
+    Volume* volume = nullptr;
+    ByteOffset offset{};
+    Bytes length{};
+    std::byte* buffer = nullptr;  // of read and write: `length` bytes
+    Result<> outcome{};
+    void (*done)(IoRequest&) = nullptr;
+    void* owner = nullptr;
+
+    // The engine's while in flight.
+    IoRequest* link = nullptr;
+    std::uint32_t parts = 0;   // unfinished
+    std::uint32_t parked = 0;  // of those, waiting for space
+    bool inside_gate = false;
+    bool exclusive = false;
+    std::uint64_t flush_ticket = 0;
+    CommitNumber flush_commit{};
+};
+
+// Lets changes of one volume through, or holds them back (C7).
+struct Gate {
+    std::uint32_t in_flight = 0;  // let through and not finished, but for those parked for space
+    std::uint32_t closed = 0;     // how many hold it closed
+    bool exclusive = false;       // one request is alone inside
+    Fifo<IoRequest> waiting;
+};
+
+// A thin volume that is open; made and ended by Pool::open_volume() and Pool::close_volume().
+struct Volume {
+    ThinId id{};
+    Bytes size{};
+    bool read_only = false;
+    ThinDevice* device = nullptr;  // null: it was lost when the pool's last transactions were dropped
+    bool lost_changes = false;     // what was acknowledged was dropped: its flushes fail from now on
+    Gate gate{};
+    std::uint32_t requests = 0;  // submitted and not done
+};
+
+}  // namespace thinvol

@@ -1,0 +1,398 @@
+#include "engine/pool.h"
+
+#include <fmt/format.h>
+
+namespace thinvol {
+namespace {
+
+template <class... Fs>
+struct Overloaded : Fs... {
+    using Fs::operator()...;
+};
+
+// Volumes whose requests must stand still while the operation happens (C7).
+std::optional<ThinId> gated_volume(const PoolOperation& operation) {
+    if (const auto* snapshot = std::get_if<CreateSnapshot>(&operation)) return snapshot->origin;
+    if (const auto* trim = std::get_if<TrimThin>(&operation)) return trim->id;
+    return std::nullopt;
+}
+
+// Errors after which nothing was changed.
+bool refused(Errc code) { return code != Errc::io_error && code != Errc::corrupt; }
+
+DataBlocks whole_blocks(Sectors device, Sectors block) { return DataBlocks(device.n / block.n); }
+
+}  // namespace
+
+const char* name_of(PoolMode mode) {
+    switch (mode) {
+        case PoolMode::write: return "rw";
+        case PoolMode::out_of_data_space: return "out_of_data_space";
+        case PoolMode::out_of_metadata_space: return "out_of_metadata_space";
+        case PoolMode::read_only: return "ro";
+        case PoolMode::failed: return "failed";
+    }
+    return "failed";
+}
+
+Pool::Pool(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size, const PoolOptions& options)
+    : metadata_device_(metadata),
+      data_(data),
+      data_block_size_(data_block_size),
+      options_(options),
+      flusher_(data),
+      committer_(metadata, flusher_),
+      shard_(*this, data, data_block_size, options.zero_new_blocks),
+      reclaimer_(data, shard_.epochs(), data_block_size, options.discard_passdown) {}
+
+Result<std::unique_ptr<Pool>> Pool::create(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size,
+                                           const PoolOptions& options) {
+    TRY(check_data_block_size(data_block_size));
+    const DataBlocks blocks = whole_blocks(data.size(), data_block_size);
+    if (blocks == DataBlocks(0)) {
+        return Error(Errc::invalid_argument, fmt::format("a data device of {} sectors does not hold one block of {}",
+                                                         data.size(), data_block_size));
+    }
+    std::unique_ptr<Pool> pool(new Pool(metadata, data, data_block_size, options));
+    pool->metadata_ = TRY(ThinMetadata::format(metadata, data_block_size, blocks, options.metadata));
+    TRY(pool->settle());
+    return pool;
+}
+
+Result<std::unique_ptr<Pool>> Pool::open(BlockQueue& metadata, BlockQueue& data, const PoolOptions& options) {
+    auto md = TRY(ThinMetadata::open(metadata, options.metadata));
+    const Sectors block = md->superblock().data_block_size;
+    if (whole_blocks(data.size(), block) < md->data().size()) {
+        return Error(Errc::corrupt, fmt::format("the data device has {} blocks, the pool's metadata say {}",
+                                                whole_blocks(data.size(), block), md->data().size()));
+    }
+    std::unique_ptr<Pool> pool(new Pool(metadata, data, block, options));
+    if (md->superblock().needs_check) {
+        pool->mode_ = PoolMode::read_only;
+        pool->trouble_ = "needs_check is set in the metadata";
+    }
+    pool->metadata_ = std::move(md);
+    return pool;
+}
+
+// --- volumes -------------------------------------------------------------------------------------
+
+Result<Volume*> Pool::open_volume(ThinId id, Bytes size, bool read_only) {
+    if (const auto it = volumes_.find(id); it != volumes_.end()) {
+        ++it->second.second;
+        return it->second.first.get();
+    }
+    if (metadata_ == nullptr) return Error(Errc::io_error, trouble_);
+    ThinDevice* device = TRY(metadata_->device(id));
+    ++device->opened;
+    auto volume = std::make_unique<Volume>();
+    volume->id = id;
+    volume->size = size;
+    volume->read_only = read_only;
+    volume->device = device;
+    return volumes_.emplace(id, std::pair(std::move(volume), 1U)).first->second.first.get();
+}
+
+void Pool::close_volume(Volume& volume) {
+    const auto it = volumes_.find(volume.id);
+    ASSERT(it != volumes_.end());
+    if (--it->second.second > 0) return;
+    ASSERT(volume.requests == 0);
+    if (volume.device != nullptr) --volume.device->opened;
+    shard_.forget(volume);
+    volumes_.erase(it);
+}
+
+Volume* Pool::find_volume(ThinId id) {
+    const auto it = volumes_.find(id);
+    return it == volumes_.end() ? nullptr : it->second.first.get();
+}
+
+Result<Pool::VolumeUse> Pool::volume_use(ThinId id) {
+    if (metadata_ == nullptr) return Error(Errc::io_error, trouble_);
+    const ThinDevice* device = TRY(metadata_->device(id));
+    return VolumeUse{device->details.mapped_blocks, TRY(metadata_->highest_mapped(*device))};
+}
+
+Result<std::vector<ThinId>> Pool::volume_ids() {
+    if (metadata_ == nullptr) return Error(Errc::io_error, trouble_);
+    return metadata_->ids();
+}
+
+// --- running -------------------------------------------------------------------------------------
+
+bool Pool::run_once() {
+    metadata_device_.poll(false);
+    data_.poll(false);
+    bool progress = flusher_.run_once();
+    if (!stalled_) {
+        progress = shard_.run_once() || progress;
+        progress = run_apply() || progress;
+    }
+    progress = run_commit() || progress;
+    if (metadata_ != nullptr) {
+        const bool came_back = reclaimer_.run_once(*metadata_, shard_.has_parked());
+        progress = progress || came_back;
+        if (came_back) find_space();
+        if (!stalled_) metadata_->trim();
+    }
+    return run_failure() || progress;
+}
+
+void Pool::run_until(const std::function<bool()>& done) {
+    while (!done()) {
+        if (run_once()) continue;
+        if (metadata_device_.in_flight() > 0) metadata_device_.poll(true);
+        else if (data_.in_flight() > 0) data_.poll(true);
+        else return;
+    }
+}
+
+Result<> Pool::settle() {
+    commit_if_changed();
+    run_until([this] { return mode_ == PoolMode::failed || status().settled; });
+    if (mode_ == PoolMode::failed || mode_ == PoolMode::read_only) return Error(Errc::io_error, trouble_);
+    return {};
+}
+
+bool Pool::run_commit() {
+    if (metadata_ == nullptr) return false;
+    bool progress = committer_.run_once(*metadata_);
+    if (auto retired = committer_.take_retired(); !retired.empty()) reclaimer_.add(std::move(retired));
+    if (progress && committer_.idle()) find_space();
+    constexpr std::size_t large_transaction = 4096;  // dirty metadata blocks: 16 MiB
+    if (metadata_->open_frames() > large_transaction) commit_wanted_ = true;
+    if (!commit_wanted_ || stalled_ || !committer_.idle()) return progress;
+    commit_wanted_ = false;
+    if (!metadata_->changed()) return progress;
+    committer_.start(*metadata_);
+    return true;
+}
+
+// A commit became durable or blocks came back: what was parked may go on, a full pool may be one no more.
+void Pool::find_space() {
+    if (stalled_) return;
+    if (mode_ == PoolMode::out_of_data_space && metadata_->data().allocatable() > DataBlocks(0)) mode_ = PoolMode::write;
+    if (mode_ == PoolMode::out_of_metadata_space && metadata_->room_for_provisioning()) mode_ = PoolMode::write;
+    if (mode_ == PoolMode::write) trouble_.clear();
+    shard_.retry_parked();
+}
+
+Result<> Pool::may_provision() const {
+    if (mode_ == PoolMode::read_only || mode_ == PoolMode::failed) {
+        return Error(Errc::io_error, fmt::format("the pool is {}: {}", name_of(mode_), trouble_));
+    }
+    return {};
+}
+
+void Pool::ran_out_of(PoolMode what, const Error& error) {
+    if (mode_ > what) return;
+    mode_ = what;
+    trouble_ = error.text;
+}
+
+// --- operations ----------------------------------------------------------------------------------
+
+bool Pool::run_apply() {
+    if (apply_ == nullptr) {
+        if (applies_.empty()) return false;
+        start_apply(applies_.pop());
+        return true;
+    }
+    if (apply_state_ == ApplyState::draining) {
+        for (const Volume* volume : gated_) {
+            if (!shard_.drained(*volume)) return false;
+        }
+        execute_apply();
+        return true;
+    }
+    if (metadata_->durable_commit() < apply_commit_) return false;
+    finish_apply({});
+    return true;
+}
+
+void Pool::start_apply(ApplyRequest& request) {
+    apply_ = &request;
+    apply_state_ = ApplyState::draining;
+    for (const PoolOperation& operation : request.operations) {
+        const auto id = gated_volume(operation);
+        Volume* volume = id ? find_volume(*id) : nullptr;
+        if (volume == nullptr) continue;
+        shard_.close_gate(*volume);
+        gated_.push_back(volume);
+    }
+}
+
+Result<> Pool::validate(const ApplyRequest& request) {
+    TRY(may_provision());
+    if (metadata_->superblock().transaction_id != request.from) {
+        return Error(Errc::invalid_argument, fmt::format("the pool's transaction id is {}, expected {}",
+                                                         metadata_->superblock().transaction_id, request.from));
+    }
+    bool provisions = false;
+    for (const PoolOperation& operation : request.operations) {
+        if (const auto* create = std::get_if<CreateThin>(&operation)) {
+            provisions = true;
+            if (TRY(metadata_->exists(create->id))) return Error(Errc::exists, fmt::format("thin id {} exists already", create->id));
+        } else if (const auto* snapshot = std::get_if<CreateSnapshot>(&operation)) {
+            provisions = true;
+            if (TRY(metadata_->exists(snapshot->id))) return Error(Errc::exists, fmt::format("thin id {} exists already", snapshot->id));
+            if (!TRY(metadata_->exists(snapshot->origin))) return Error(Errc::not_found, fmt::format("thin id {} does not exist", snapshot->origin));
+        } else if (const auto* gone = std::get_if<RemoveThin>(&operation)) {
+            if (find_volume(gone->id) != nullptr) return Error(Errc::busy, fmt::format("thin id {} is in use", gone->id));
+            if (!TRY(metadata_->exists(gone->id))) return Error(Errc::not_found, fmt::format("thin id {} does not exist", gone->id));
+        }
+    }
+    if (provisions) TRY(metadata_->room_for_provisioning(request.operations.size()));
+    return {};
+}
+
+Result<> Pool::perform(const PoolOperation& operation) {
+    return std::visit(
+        Overloaded{
+            [&](const CreateThin& o) { return metadata_->create_thin(o.id); },
+            [&](const CreateSnapshot& o) { return metadata_->create_snapshot(o.id, o.origin); },
+            [&](const RemoveThin& o) { return metadata_->remove(o.id); },
+            [&](const TrimThin& o) -> Result<> {
+                ThinDevice* device = TRY(metadata_->device(o.id));
+                const VirtualBlock end(~0ULL);
+                for (VirtualBlock at = o.from; at < end;) at = TRY(metadata_->unmap(*device, at, end, ~0ULL));
+                return {};
+            },
+            [&](const GrowData& o) -> Result<> {
+                if (o.size > whole_blocks(data_.size(), data_block_size_)) {
+                    return Error(Errc::invalid_argument, fmt::format("the data device has {} blocks, not {}",
+                                                                     whole_blocks(data_.size(), data_block_size_), o.size));
+                }
+                return metadata_->grow_data(o.size);
+            },
+            [&](const GrowMetadata& o) -> Result<> {
+                if (o.size > to_metadata_blocks(metadata_device_.size())) {
+                    return Error(Errc::invalid_argument, fmt::format("the metadata device has {} blocks, not {}",
+                                                                     to_metadata_blocks(metadata_device_.size()), o.size));
+                }
+                return metadata_->grow_metadata(o.size);
+            }},
+        operation);
+}
+
+// All of it happens here, between two looks at anything else: no commit can hold half of it.
+void Pool::execute_apply() {
+    if (auto valid = validate(*apply_); !valid) {
+        if (!refused(valid.error().code)) fail(valid.error());
+        return finish_apply(std::move(valid));
+    }
+    for (std::size_t i = 0; i < apply_->operations.size(); ++i) {
+        auto outcome = perform(apply_->operations[i]);
+        if (outcome) continue;
+        if (i > 0 || !refused(outcome.error().code)) fail(outcome.error());
+        return finish_apply(std::move(outcome));
+    }
+    if (apply_->to != apply_->from) {
+        const auto moved = metadata_->set_transaction_id(apply_->from, apply_->to);
+        ASSERT(moved.has_value());
+    }
+    apply_commit_ = metadata_->open_commit();
+    apply_state_ = ApplyState::committing;
+    commit_wanted_ = true;
+    for (Volume* volume : std::exchange(gated_, {})) shard_.open_gate(*volume);
+    if (!metadata_->changed()) finish_apply({});  // nothing to do was asked for
+}
+
+void Pool::finish_apply(Result<> outcome) {
+    for (Volume* volume : std::exchange(gated_, {})) shard_.open_gate(*volume);
+    ApplyRequest& request = *std::exchange(apply_, nullptr);
+    request.outcome = std::move(outcome);
+    find_space();
+    if (request.done != nullptr) request.done(request);
+}
+
+// --- failure (C8) --------------------------------------------------------------------------------
+
+void Pool::fail(Error error) {
+    if (stalled_) return;
+    stalled_ = true;
+    trouble_ = std::move(error.text);
+    mode_ = std::max(mode_, PoolMode::read_only);
+}
+
+bool Pool::run_failure() {
+    if (metadata_ == nullptr) return false;
+    if (committer_.failed()) fail(committer_.error());
+    else if (flusher_.failed() && mode_ < PoolMode::read_only) fail(flusher_.error());
+    if (!stalled_ || !(committer_.idle() || committer_.failed())) return false;
+    reload();
+    return true;
+}
+
+// Drops what is not durable and looks at the device for what is: the superblock there decides.
+void Pool::reload() {
+    const CommitNumber durable = metadata_->durable_commit();
+    const bool applied = apply_ != nullptr && apply_state_ == ApplyState::committing && apply_commit_ <= durable;
+    if (committer_.failed()) committer_.reset();
+    reclaimer_.forget();
+    for (auto& [id, entry] : volumes_) {
+        Volume& volume = *entry.first;
+        if (volume.device != nullptr && volume.device->last_change > durable) volume.lost_changes = true;
+        volume.device = nullptr;
+    }
+    metadata_.reset();
+    ++generation_;
+    auto reopened = ThinMetadata::open(metadata_device_, options_.metadata);
+    if (reopened) {
+        metadata_ = std::move(*reopened);
+        for (auto& [id, entry] : volumes_) {
+            if (auto device = metadata_->device(id)) {
+                entry.first->device = *device;
+                ++entry.first->device->opened;
+            }
+        }
+        persist_needs_check();
+    } else {
+        mode_ = PoolMode::failed;
+        trouble_ += "; then " + reopened.error().text;
+    }
+    stalled_ = false;
+    commit_wanted_ = false;
+    shard_.fail_pending(Error(Errc::io_error, trouble_));
+    if (apply_ != nullptr) finish_apply(applied ? Result<>() : Error(Errc::io_error, trouble_));
+}
+
+// Best effort, and of the durable superblock only: whichever reaches the device, it is a whole transaction.
+void Pool::persist_needs_check() {
+    metadata_->set_needs_check();
+    auto bytes = metadata_->durable_superblock();
+    metadata_->superblock().encode(bytes);
+    ignore(write_now(metadata_device_, Sector(0), bytes, true), "the pool is read-only in this process either way");
+}
+
+// --- status, pins --------------------------------------------------------------------------------
+
+PoolStatus Pool::status() const {
+    PoolStatus s;
+    s.mode = mode_;
+    s.trouble = trouble_;
+    s.commits = committer_.commits();
+    if (metadata_ == nullptr) return s;
+    s.needs_check = metadata_->superblock().needs_check;
+    s.transaction_id = metadata_->superblock().transaction_id;
+    s.data_size = metadata_->data().size();
+    s.data_used = s.data_size - metadata_->data().free();
+    s.metadata_size = metadata_->metadata().size();
+    s.metadata_used = s.metadata_size - metadata_->metadata().free();
+    s.settled = !metadata_->changed() && committer_.idle() && reclaimer_.idle() && !stalled_;
+    return s;
+}
+
+Result<Pool::Pin> Pool::pin() {
+    if (metadata_ == nullptr) return Error(Errc::io_error, trouble_);
+    return Pin{metadata_->pin(), generation_, metadata_->durable_superblock()};
+}
+
+void Pool::unpin(const Pin& pin) {
+    if (metadata_ == nullptr || pin.generation != generation_) return;
+    metadata_->unpin(pin.commit);
+    reclaimer_.add(metadata_->settle_after_unpin());
+}
+
+}  // namespace thinvol

@@ -1,0 +1,64 @@
+// Reclaimer: brings freed data blocks back into use, and their space back to the device below.
+//
+// Units       data blocks
+// Invariants  (C6) a block comes in here when the commit that freed it is durable; it is punched, or handed
+//             back, only once every request that was in flight then has ended
+// Errors      a discard that fails costs space below the pool, nothing else: it is ignored
+// Threads     the shard's
+// Source      dm-thin.c process_prepared_discard_passdown
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "engine/block_queue.h"
+#include "engine/epoch.h"
+
+namespace thinvol {
+
+class ThinMetadata;
+
+class Reclaimer {
+public:
+    Reclaimer(BlockQueue& data, EpochTracker& epochs, Sectors data_block_size, bool passdown)
+        : data_(data), epochs_(epochs), data_block_size_(data_block_size), passdown_(passdown) {}
+
+    void add(std::vector<DataBlock> blocks);
+    // With `hurry`, somebody waits for space: blocks come back without being punched.
+    bool run_once(ThinMetadata& metadata, bool hurry);
+    bool idle() const { return waiting_.empty() && runs_.empty() && punching_ == 0; }
+    // The metadata was opened anew: nothing is owed to it. Discards in flight are let run out.
+    void forget();
+
+private:
+    struct Batch {
+        std::uint64_t epoch;
+        std::vector<DataBlock> blocks;
+    };
+    struct Run {
+        DataBlock first;
+        DataBlocks length;
+    };
+    struct Punch {
+        Request request;
+        Run run;
+        bool busy = false;
+        bool finished = false;
+        bool forgotten = false;
+    };
+    void queue_runs(std::vector<DataBlock> blocks);
+    static void hand_back(ThinMetadata& metadata, const Run& run);
+    void start(Punch& punch, const Run& run);
+
+    BlockQueue& data_;
+    EpochTracker& epochs_;
+    Sectors data_block_size_;
+    bool passdown_;
+    std::deque<Batch> waiting_;  // for their epoch
+    std::deque<Run> runs_;       // may be punched
+    std::array<Punch, 8> punches_{};
+    std::size_t punching_ = 0;
+};
+
+}  // namespace thinvol

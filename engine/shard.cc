@@ -1,0 +1,709 @@
+#include "engine/shard.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "engine/pool.h"
+
+namespace thinvol {
+
+namespace {
+
+constexpr std::uint64_t zero_area_bytes = 1 << 20;
+// Never written; in .bss, so that it costs no memory.
+alignas(metadata_block_bytes) std::byte zero_area[zero_area_bytes];
+
+constexpr std::uint64_t copy_buffer_max = 1 << 20;
+constexpr std::uint64_t copy_memory = 32 << 20;
+constexpr std::uint64_t unmap_step_mappings = 1000;
+constexpr std::size_t parts_per_slab = 128;
+
+std::uint64_t round_down(std::uint64_t v, Bytes to) { return v - v % to.n; }
+std::uint64_t round_up(std::uint64_t v, Bytes to) { return divide_up(v, to.n) * to.n; }
+
+iovec slice(std::byte* base, std::uint64_t length) { return {base, length}; }
+
+}  // namespace
+
+struct Shard::Part {
+    Part* link = nullptr;
+    Shard* shard = nullptr;
+    IoRequest* request = nullptr;
+    Step step = nullptr;
+    Request io;
+    std::array<iovec, 3> vec{};
+    std::uint64_t epoch = 0;
+    bool in_epoch = false;
+    std::byte* buffer = nullptr;  // a copy buffer
+    Run run{};                    // of a granule part; of an unmap part the virtual range
+
+    // A block that gets a new place.
+    VirtualBlock at{};
+    std::uint64_t from = 0;  // bytes within the block that the request covers: [from, to)
+    std::uint64_t to = 0;
+    DataBlock block{};              // reserved for it
+    std::optional<DataBlock> old{};  // what it is copied from
+    std::uint64_t filled = 0;        // bytes copied so far
+    std::uint64_t generation = 0;
+    bool holds_block = false;
+    bool is_cell = false;
+    Part* next_cell = nullptr;
+    Fifo<Part> waiters;  // for this cell
+};
+
+struct Shard::Slab {
+    std::array<Part, parts_per_slab> parts;
+};
+
+Shard::Shard(Pool& pool, BlockQueue& data, Sectors data_block_size, bool zero_new_blocks)
+    : pool_(pool),
+      data_(data),
+      block_bytes_(to_bytes(data_block_size)),
+      granule_(to_bytes(data.granule())),
+      chunk_bytes_(std::min(block_bytes_.n, copy_buffer_max)),
+      zero_new_blocks_(zero_new_blocks) {
+    ASSERT(granule_.n <= chunk_bytes_.n);
+}
+
+Shard::~Shard() {
+    for (std::byte* buffer : free_buffers_) ::operator delete(buffer, std::align_val_t(metadata_block_bytes));
+}
+
+// --- requests ------------------------------------------------------------------------------------
+
+void Shard::submit(IoRequest& request) {
+    request.outcome = {};
+    request.parts = 0;
+    request.parked = 0;
+    request.inside_gate = false;
+    ++request.volume->requests;
+    if (pool_.stalled()) arrived_.push(request);
+    else admit(request);
+}
+
+void Shard::admit(IoRequest& request) {
+    Volume& volume = *request.volume;
+    if (volume.device == nullptr) {
+        return fail_request(request, Error(Errc::io_error, fmt::format("thin id {} is not in the pool: {}", volume.id,
+                                                                       pool_.status().trouble)));
+    }
+    if (request.kind == IoKind::flush) return begin_flush(request);
+    if (request.length > volume.size || request.offset.n > volume.size.n - request.length.n) {
+        return fail_request(request, Error(Errc::invalid_argument, fmt::format("{} bytes at {} are outside the volume of {}",
+                                                                               request.length, request.offset, volume.size)));
+    }
+    if (request.length == Bytes(0)) return finish(request);
+    if (request.kind == IoKind::read) return begin_read(request);
+    if (volume.read_only) return fail_request(request, Error(Errc::read_only, "the volume is read-only"));
+    const bool whole_granules = request.offset.n % granule_.n == 0 && request.length.n % granule_.n == 0;
+    request.exclusive = !whole_granules && request.kind != IoKind::discard;
+    if (!volume.gate.waiting.empty() || !enter_gate(request)) return volume.gate.waiting.push(request);
+    begin(request);
+}
+
+// An exclusive request reads, changes and writes what is smaller than the device's granule: alone, so that it
+// does not write back an older state of its neighbours' bytes.
+bool Shard::enter_gate(IoRequest& request) {
+    Gate& gate = request.volume->gate;
+    if (gate.closed > 0 || gate.exclusive || (request.exclusive && gate.in_flight > 0)) return false;
+    ++gate.in_flight;
+    gate.exclusive = request.exclusive;
+    request.inside_gate = true;
+    return true;
+}
+
+void Shard::leave_gate(IoRequest& request) {
+    if (!std::exchange(request.inside_gate, false)) return;
+    Gate& gate = request.volume->gate;
+    ASSERT(gate.in_flight > 0);
+    --gate.in_flight;
+    if (request.exclusive) gate.exclusive = false;
+    if (!gate.waiting.empty()) resume_.push_back(request.volume);
+}
+
+void Shard::open_gate(Volume& volume) {
+    ASSERT(volume.gate.closed > 0);
+    --volume.gate.closed;
+    if (!volume.gate.waiting.empty()) resume_.push_back(&volume);
+}
+
+// From run_once() only: a request that ends on the spot lets the next one in, and so on.
+bool Shard::resume_waiting() {
+    const std::vector<Volume*> volumes = std::exchange(resume_, {});
+    for (Volume* volume : volumes) {
+        Fifo<IoRequest>& waiting = volume->gate.waiting;
+        while (!waiting.empty() && enter_gate(*waiting.front())) begin(waiting.pop());
+    }
+    if (parked_at_gate_) retry_parked();
+    return !volumes.empty();
+}
+
+void Shard::begin(IoRequest& request) {
+    request.parts = 1;  // held while parts are made, so that the request cannot end under us
+    if (request.kind == IoKind::write) begin_write(request);
+    else begin_unmap(request);
+    if (--request.parts == 0) finish(request);
+}
+
+void Shard::begin_read(IoRequest& request) {
+    request.parts = 1;
+    for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to, std::byte* buffer, Run& run) {
+        const auto found = pool_.metadata().lookup(*request.volume->device, at);
+        if (!found) {
+            if (request.outcome) request.outcome = found.error();
+        } else if (*found) {
+            extend(request, run, (*found)->block.n * block_bytes_.n + from, to - from, buffer);
+        } else {
+            std::memset(buffer, 0, to - from);
+        }
+    });
+    if (--request.parts == 0) finish(request);
+}
+
+// Cuts [offset, offset + length) at the edges of blocks.
+template <class Body>
+void Shard::for_blocks(IoRequest& request, Body&& body) {
+    Run run;
+    const std::uint64_t end = request.offset.n + request.length.n;
+    for (std::uint64_t pos = request.offset.n; pos < end;) {
+        const std::uint64_t from = pos % block_bytes_.n;
+        const std::uint64_t to = std::min(block_bytes_.n, from + (end - pos));
+        std::byte* buffer = request.buffer == nullptr ? nullptr : request.buffer + (pos - request.offset.n);
+        body(VirtualBlock(pos / block_bytes_.n), from, to, buffer, run);
+        pos += to - from;
+    }
+    submit_run(request, run);
+}
+
+// Joins a stretch to the run, or sends the run off and begins another.
+void Shard::extend(IoRequest& request, Run& run, std::uint64_t data_at, std::uint64_t length, std::byte* buffer) {
+    const bool joins = run.length > 0 && run.data_at + run.length == data_at &&
+                       (buffer == nullptr || run.buffer + run.length == buffer);
+    if (joins) {
+        run.length += length;
+        return;
+    }
+    submit_run(request, run);
+    run = {data_at, length, buffer};
+}
+
+void Shard::begin_write(IoRequest& request) {
+    for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to, std::byte* buffer, Run& run) {
+        const auto found = pool_.metadata().lookup(*request.volume->device, at);
+        if (!found) {
+            if (request.outcome) request.outcome = found.error();
+        } else if (*found && !(*found)->shared) {
+            extend(request, run, (*found)->block.n * block_bytes_.n + from, to - from, buffer);
+        } else {
+            begin_block(request, at, from, to);
+        }
+    });
+}
+
+// Discards and zeroes: whole blocks are unmapped, where that is allowed; the edges of a discard stay.
+void Shard::begin_unmap(IoRequest& request) {
+    const std::uint64_t end = request.offset.n + request.length.n;
+    const std::uint64_t first = divide_up(request.offset.n, block_bytes_.n);
+    const std::uint64_t last = end / block_bytes_.n;
+    const bool zero = request.kind == IoKind::write_zeroes;
+    if (zero && request.keep_allocated) return begin_write(request);
+    if (zero) {
+        for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to, std::byte*, Run& run) {
+            if (from == 0 && to == block_bytes_.n) return;
+            const auto found = pool_.metadata().lookup(*request.volume->device, at);
+            if (!found) {
+                if (request.outcome) request.outcome = found.error();
+            } else if (*found && !(*found)->shared) {
+                extend(request, run, (*found)->block.n * block_bytes_.n + from, to - from, nullptr);
+            } else if (*found) {
+                begin_block(request, at, from, to);
+            }
+        });
+    }
+    if (first >= last) return;
+    Part& part = new_part(request);
+    part.run.data_at = first;
+    part.run.length = last - first;
+    unmap_step(part);
+}
+
+void Shard::unmap_step(Part& part) {
+    IoRequest& request = *part.request;
+    if (auto allowed = pool_.may_provision(); !allowed) return end_part(part, std::move(allowed));
+    const VirtualBlock end(part.run.data_at + part.run.length);
+    // A block being copied would bring back what is unmapped now: first its write, then this.
+    if (Part* cell = cell_within(*request.volume, VirtualBlock(part.run.data_at), end)) return wait_for(*cell, part, &Shard::unmap_step);
+    const auto next = pool_.metadata().unmap(*request.volume->device, VirtualBlock(part.run.data_at), end, unmap_step_mappings);
+    if (!next && next.error().code == Errc::out_of_space && pool_.metadata().changed()) {
+        pool_.want_commit();
+        return unmapped_inserts_.push(part);
+    }
+    if (!next) {
+        if (next.error().code != Errc::out_of_space) pool_.fail(next.error());
+        return end_part(part, next.error());
+    }
+    if (*next == end) return end_part(part, {});
+    part.run.length = end.n - next->n;
+    part.run.data_at = next->n;
+    part.step = &Shard::unmap_step;
+    ready_.push(part);
+}
+
+void Shard::begin_flush(IoRequest& request) {
+    if (request.volume->device == nullptr) {
+        request.outcome = Error(Errc::io_error, pool_.status().trouble);
+        return finished_.push(request);
+    }
+    request.flush_ticket = pool_.flusher().request();
+    request.flush_commit = request.volume->device->last_change;
+    flushes_.push(request);
+}
+
+// C3: a data flush that started after the request came, and the commit of the volume's last change.
+bool Shard::run_flushes() {
+    bool progress = false;
+    Fifo<IoRequest> waiting = flushes_.take();
+    while (!waiting.empty()) {
+        IoRequest& request = waiting.pop();
+        const DataFlusher& flusher = pool_.flusher();
+        if (request.volume->lost_changes || flusher.failed()) {
+            request.outcome = Error(Errc::io_error, flusher.failed() ? flusher.error().text : "changes to the volume were lost: " + pool_.status().trouble);
+        } else if (request.flush_commit > pool_.metadata().durable_commit()) {
+            if (request.flush_commit == pool_.metadata().open_commit()) pool_.want_commit();
+            flushes_.push(request);
+            continue;
+        } else if (!flusher.done(request.flush_ticket)) {
+            flushes_.push(request);
+            continue;
+        }
+        finished_.push(request);
+        progress = true;
+    }
+    return progress;
+}
+
+void Shard::fail_request(IoRequest& request, Error error) {
+    request.outcome = std::move(error);
+    finish(request);
+}
+
+// All parts have ended. What must be durable goes on as a flush does.
+void Shard::finish(IoRequest& request) {
+    leave_gate(request);
+    if (request.fua && changes_volume(request.kind) && request.outcome && request.length > Bytes(0)) return begin_flush(request);
+    finished_.push(request);
+}
+
+void Shard::fail_pending(const Error& error) {
+    Fifo<IoRequest> pending = flushes_.take();
+    while (!pending.empty()) {
+        IoRequest& request = pending.pop();
+        request.outcome = error;
+        finished_.push(request);
+    }
+    retry_parked();
+}
+
+bool Shard::run_once() {
+    Fifo<IoRequest> arrived = arrived_.take();
+    bool progress = !arrived.empty();
+    while (!arrived.empty()) admit(arrived.pop());
+    progress = resume_waiting() || progress;
+    Fifo<Part> ready = ready_.take();
+    while (!ready.empty()) {
+        if (pool_.stalled()) {
+            ready.append(ready_.take());
+            ready_ = ready;
+            return true;
+        }
+        progress = true;
+        Part& part = ready.pop();
+        (this->*part.step)(part);
+    }
+    if (!pool_.stalled()) progress = run_flushes() || progress;
+    Fifo<IoRequest> finished = finished_.take();
+    while (!finished.empty()) {
+        progress = true;
+        IoRequest& request = finished.pop();
+        --request.volume->requests;
+        request.done(request);
+    }
+    return progress;
+}
+
+// --- parts ---------------------------------------------------------------------------------------
+
+Shard::Part& Shard::new_part(IoRequest& request) {
+    if (free_parts_ == nullptr) {
+        slabs_.push_back(std::make_unique<Slab>());
+        for (Part& part : slabs_.back()->parts) {
+            part.link = free_parts_;
+            free_parts_ = &part;
+        }
+    }
+    Part& part = *free_parts_;
+    free_parts_ = part.link;
+    part.link = nullptr;
+    part.shard = this;
+    part.request = &request;
+    part.generation = pool_.generation();
+    ++request.parts;
+    return part;
+}
+
+void Shard::end_part(Part& part, Result<> outcome) {
+    ASSERT(!part.is_cell);
+    if (std::exchange(part.in_epoch, false)) epochs_.leave(part.epoch);
+    if (part.buffer != nullptr) give_buffer(std::exchange(part.buffer, nullptr));
+    IoRequest& request = *part.request;
+    if (!outcome && request.outcome) request.outcome = std::move(outcome);
+    part.link = free_parts_;
+    free_parts_ = &part;
+    if (--request.parts == 0) finish(request);
+    else if (request.parked == request.parts) leave_gate(request);
+}
+
+// C6: from the lookup that found its data block to its end, a part is counted.
+void Shard::enter_epoch(Part& part) {
+    ASSERT(!part.in_epoch);
+    part.epoch = epochs_.enter();
+    part.in_epoch = true;
+}
+
+// `part.io.data` was set where there is data.
+void Shard::send(Part& part, Op op, std::uint64_t at, std::uint64_t length, Step then) {
+    part.step = then;
+    part.io.op = op;
+    part.io.fua = false;
+    part.io.at = to_sector(ByteOffset(at));
+    part.io.length = to_sectors(Bytes(length));
+    part.io.owner = &part;
+    part.io.done = [](Request& r) {
+        Part& p = *static_cast<Part*>(r.owner);
+        p.shard->ready_.push(p);
+    };
+    if (data_.submit(part.io)) ready_.push(part);
+}
+
+void Shard::submit_run(IoRequest& request, const Run& run) {
+    if (run.length == 0) return;
+    const std::uint64_t end = run.data_at + run.length;
+    const std::uint64_t aligned_begin = std::min(round_up(run.data_at, granule_), end);
+    const std::uint64_t aligned_end = std::max(round_down(end, granule_), aligned_begin);
+    const auto piece = [&](std::uint64_t a, std::uint64_t b) {
+        return Run{a, b - a, run.buffer == nullptr ? nullptr : run.buffer + (a - run.data_at)};
+    };
+    if (aligned_begin > run.data_at) submit_granule(request, piece(run.data_at, aligned_begin));
+    if (aligned_end > aligned_begin) submit_aligned(request, piece(aligned_begin, aligned_end));
+    if (end > aligned_end) submit_granule(request, piece(aligned_end, end));
+}
+
+void Shard::submit_aligned(IoRequest& request, const Run& run) {
+    Part& part = new_part(request);
+    enter_epoch(part);
+    part.vec[0] = slice(run.buffer, run.length);
+    part.io.data = {part.vec.data(), 1};
+    const Op op = request.kind == IoKind::read ? Op::read : request.kind == IoKind::write ? Op::write : Op::write_zeroes;
+    send(part, op, run.data_at, run.length, &Shard::run_ended);
+}
+
+void Shard::run_ended(Part& part) { end_part(part, std::move(part.io.outcome)); }
+
+// Bytes that fill no granule: by way of a buffer that does.
+void Shard::submit_granule(IoRequest& request, const Run& run) {
+    Part& part = new_part(request);
+    enter_epoch(part);
+    part.run = run;
+    part.step = &Shard::read_granule;
+    part.buffer = take_buffer();
+    if (part.buffer == nullptr) want_buffer_.push(part);
+    else read_granule(part);
+}
+
+void Shard::read_granule(Part& part) {
+    part.vec[0] = slice(part.buffer, granule_.n);
+    part.io.data = {part.vec.data(), 1};
+    send(part, Op::read, round_down(part.run.data_at, granule_), granule_.n, &Shard::granule_was_read);
+}
+
+void Shard::granule_was_read(Part& part) {
+    if (!part.io.outcome) return run_ended(part);
+    const Run& run = part.run;
+    std::byte* inside = part.buffer + run.data_at % granule_.n;
+    if (part.request->kind == IoKind::read) {
+        std::memcpy(run.buffer, inside, run.length);
+        return end_part(part, {});
+    }
+    if (run.buffer == nullptr) std::memset(inside, 0, run.length);
+    else std::memcpy(inside, run.buffer, run.length);
+    send(part, Op::write, round_down(run.data_at, granule_), granule_.n, &Shard::run_ended);
+}
+
+std::byte* Shard::take_buffer() {
+    if (free_buffers_.empty()) {
+        if (buffers_ * chunk_bytes_.n >= copy_memory) return nullptr;
+        ++buffers_;
+        return static_cast<std::byte*>(::operator new(chunk_bytes_.n, std::align_val_t(metadata_block_bytes)));
+    }
+    std::byte* buffer = free_buffers_.back();
+    free_buffers_.pop_back();
+    return buffer;
+}
+
+void Shard::give_buffer(std::byte* buffer) {
+    if (want_buffer_.empty()) return free_buffers_.push_back(buffer);
+    Part& next = want_buffer_.pop();
+    next.buffer = buffer;
+    ready_.push(next);
+}
+
+// --- blocks that need a place --------------------------------------------------------------------
+
+void Shard::begin_block(IoRequest& request, VirtualBlock at, std::uint64_t from, std::uint64_t to) {
+    Part& part = new_part(request);
+    part.at = at;
+    part.from = from;
+    part.to = to;
+    part.holds_block = false;
+    dispatch_block(part);
+}
+
+std::byte* Shard::payload(const Part& part) const {
+    const IoRequest& request = *part.request;
+    if (request.buffer == nullptr) return nullptr;
+    return request.buffer + (part.at.n * block_bytes_.n + part.from - request.offset.n);
+}
+
+// Looks the block up, perhaps again after waiting: somebody else may have found it a place meanwhile.
+void Shard::dispatch_block(Part& part) {
+    IoRequest& request = *part.request;
+    if (part.generation != pool_.generation()) return end_part(part, pool_.may_provision());
+    if (auto allowed = pool_.may_provision(); !allowed) return end_part(part, std::move(allowed));
+    if (Part* cell = cell_of(part)) return wait_for(*cell, part, &Shard::dispatch_block);
+    const auto found = pool_.metadata().lookup(*request.volume->device, part.at);
+    if (!found) return end_part(part, found.error());
+    if (*found && !(*found)->shared) {
+        submit_run(request, {(*found)->block.n * block_bytes_.n + part.from, part.to - part.from, payload(part)});
+        return end_part(part, {});
+    }
+    if (!*found && request.kind == IoKind::write_zeroes && !request.keep_allocated) return end_part(part, {});
+    reserve_block(part, *found ? std::optional((*found)->block) : std::nullopt);
+}
+
+void Shard::reserve_block(Part& part, std::optional<DataBlock> old) {
+    ThinMetadata& metadata = pool_.metadata();
+    auto outcome = metadata.room_for_provisioning();
+    const bool room = outcome.has_value();
+    bool comes_back = metadata.changed() || metadata.metadata().free() > metadata.metadata().allocatable();
+    if (room) {
+        auto block = metadata.reserve();
+        if (block) {
+            part.block = *block;
+            part.holds_block = true;
+            part.old = old;
+            part.filled = 0;
+            part.generation = pool_.generation();
+            enter_epoch(part);
+            enter_cell(part);
+            return start_fill(part);
+        }
+        outcome = block.error();
+        comes_back = metadata.data().coming_back() > DataBlocks(0);
+    }
+    if (outcome.error().code != Errc::out_of_space) return end_part(part, std::move(outcome));
+    if (comes_back) return park(part);  // blocks freed come back with the commit
+    pool_.ran_out_of(room ? PoolMode::out_of_data_space : PoolMode::out_of_metadata_space, outcome.error());
+    end_part(part, std::move(outcome));
+}
+
+// C7: a request all of whose parts are parked is outside the gate, and a snapshot does not wait for it.
+void Shard::park(Part& part) {
+    pool_.want_commit();
+    part.step = &Shard::dispatch_block;
+    parked_.push(part);
+    IoRequest& request = *part.request;
+    if (++request.parked == request.parts) leave_gate(request);
+}
+
+void Shard::retry_parked() {
+    Fifo<Part> parked = parked_.take();
+    parked_at_gate_ = false;
+    while (!parked.empty()) {
+        Part& part = parked.pop();
+        IoRequest& request = *part.request;
+        if (!request.inside_gate && !enter_gate(request)) {
+            parked_.push(part);
+            parked_at_gate_ = true;
+            continue;
+        }
+        --request.parked;
+        ready_.push(part);
+    }
+    ready_.append(unmapped_inserts_.take());
+}
+
+Shard::Part* Shard::cell_of(const Part& part) {
+    Part* cell = cells_[cell_bucket(part)];
+    while (cell != nullptr && (cell->at != part.at || cell->request->volume != part.request->volume)) cell = cell->next_cell;
+    return cell;
+}
+
+Shard::Part* Shard::cell_within(const Volume& volume, VirtualBlock begin, VirtualBlock end) {
+    if (open_cells_ == 0) return nullptr;
+    for (Part* cell : cells_) {
+        for (; cell != nullptr; cell = cell->next_cell) {
+            if (cell->request->volume == &volume && cell->at >= begin && cell->at < end) return cell;
+        }
+    }
+    return nullptr;
+}
+
+void Shard::wait_for(Part& cell, Part& part, Step then) {
+    part.step = then;
+    cell.waiters.push(part);
+}
+
+std::size_t Shard::cell_bucket(const Part& part) const {
+    return (part.at.n * 0x9e3779b97f4a7c15ULL + part.request->volume->id.n()) >> 32 & (cell_buckets - 1);
+}
+
+void Shard::enter_cell(Part& part) {
+    Part*& head = cells_[cell_bucket(part)];
+    part.next_cell = head;
+    part.is_cell = true;
+    ++open_cells_;
+    head = &part;
+}
+
+void Shard::leave_cell(Part& part) {
+    Part** at = &cells_[cell_bucket(part)];
+    while (*at != &part) at = &(*at)->next_cell;
+    *at = part.next_cell;
+    part.is_cell = false;
+    --open_cells_;
+    ready_.append(part.waiters.take());
+}
+
+void Shard::start_fill(Part& part) {
+    const std::uint64_t data_at = part.block.n * block_bytes_.n;
+    if (part.from == 0 && part.to == block_bytes_.n) {
+        std::byte* data = payload(part);
+        part.vec[0] = slice(data, block_bytes_.n);
+        part.io.data = {part.vec.data(), 1};
+        return send(part, data == nullptr ? Op::write_zeroes : Op::write, data_at, block_bytes_.n, &Shard::filled);
+    }
+    if (!part.old) return fill_with_zeroes(part);
+    part.step = &Shard::copy_step;
+    part.buffer = take_buffer();
+    if (part.buffer == nullptr) want_buffer_.push(part);
+    else copy_step(part);
+}
+
+// A new block: payload, zeroes around it. In one write where the zeroes fit the zero area, otherwise what is
+// before and behind the payload's granules is zeroed by the device.
+void Shard::fill_with_zeroes(Part& part) {
+    const bool all = zero_new_blocks_ && block_bytes_.n <= zero_area_bytes;
+    const std::uint64_t begin = all ? 0 : round_down(part.from, granule_);
+    const std::uint64_t end = all ? block_bytes_.n : round_up(part.to, granule_);
+    const bool more = zero_new_blocks_ && !all;
+    write_middle(part, begin, end, more ? &Shard::zero_head : &Shard::filled);
+}
+
+void Shard::write_middle(Part& part, std::uint64_t begin, std::uint64_t end, Step then) {
+    const std::uint64_t data_at = part.block.n * block_bytes_.n + begin;
+    std::byte* data = payload(part);
+    if (data == nullptr) {
+        part.io.data = {};
+        return send(part, Op::write_zeroes, data_at, end - begin, then);
+    }
+    std::size_t n = 0;
+    if (part.from > begin) part.vec[n++] = slice(zero_area, part.from - begin);
+    part.vec[n++] = slice(data, part.to - part.from);
+    if (end > part.to) part.vec[n++] = slice(zero_area, end - part.to);
+    part.io.data = {part.vec.data(), n};
+    send(part, Op::write, data_at, end - begin, then);
+}
+
+void Shard::zero_head(Part& part) {
+    if (!part.io.outcome) return filled(part);
+    const std::uint64_t head = round_down(part.from, granule_);
+    if (head == 0) return zero_tail(part);
+    send(part, Op::write_zeroes, part.block.n * block_bytes_.n, head, &Shard::zero_tail);
+}
+
+void Shard::zero_tail(Part& part) {
+    if (!part.io.outcome) return filled(part);
+    const std::uint64_t tail = round_up(part.to, granule_);
+    if (tail == block_bytes_.n) return filled(part);
+    send(part, Op::write_zeroes, part.block.n * block_bytes_.n + tail, block_bytes_.n - tail, &Shard::filled);
+}
+
+void Shard::copy_step(Part& part) {
+    if (part.filled == block_bytes_.n) return filled(part);
+    const std::uint64_t length = std::min(chunk_bytes_.n, block_bytes_.n - part.filled);
+    part.vec[0] = slice(part.buffer, length);
+    part.io.data = {part.vec.data(), 1};
+    send(part, Op::read, part.old->n * block_bytes_.n + part.filled, length, &Shard::copy_was_read);
+}
+
+void Shard::copy_was_read(Part& part) {
+    if (!part.io.outcome) return filled(part);
+    const std::uint64_t length = std::min(chunk_bytes_.n, block_bytes_.n - part.filled);
+    const std::uint64_t from = std::max(part.from, part.filled);
+    const std::uint64_t to = std::min(part.to, part.filled + length);
+    if (from < to) {
+        std::byte* into = part.buffer + (from - part.filled);
+        if (std::byte* data = payload(part)) std::memcpy(into, data + (from - part.from), to - from);
+        else std::memset(into, 0, to - from);
+    }
+    send(part, Op::write, part.block.n * block_bytes_.n + part.filled, length, &Shard::copy_was_written);
+}
+
+void Shard::copy_was_written(Part& part) {
+    if (!part.io.outcome) return filled(part);
+    part.filled += std::min(chunk_bytes_.n, block_bytes_.n - part.filled);
+    copy_step(part);
+}
+
+// The block is written, or a step of that failed. C2: only now may a mapping point to it.
+void Shard::filled(Part& part) {
+    if (!part.io.outcome) {
+        if (part.io.outcome.error().code == Errc::out_of_space) {  // C10: of the file system below
+            pool_.ran_out_of(PoolMode::out_of_data_space, part.io.outcome.error());
+        }
+        return abandon_block(part, part.io.outcome.error());
+    }
+    insert_mapping(part);
+}
+
+void Shard::insert_mapping(Part& part) {
+    if (part.generation != pool_.generation()) return abandon_block(part, Error(Errc::io_error, pool_.status().trouble));
+    ThinMetadata& metadata = pool_.metadata();
+    const auto outcome = metadata.insert(*part.request->volume->device, part.at, part.block);
+    if (outcome) {
+        part.holds_block = false;
+        leave_cell(part);
+        return end_part(part, {});
+    }
+    if (outcome.error().code == Errc::out_of_space && metadata.changed()) {
+        pool_.want_commit();
+        part.step = &Shard::insert_mapping;
+        return unmapped_inserts_.push(part);
+    }
+    if (outcome.error().code == Errc::out_of_space) pool_.ran_out_of(PoolMode::out_of_metadata_space, outcome.error());
+    else pool_.fail(outcome.error());
+    abandon_block(part, outcome.error());
+}
+
+void Shard::abandon_block(Part& part, Error error) {
+    const bool still_reserved = part.holds_block && part.generation == pool_.generation() && !pool_.stalled();
+    if (still_reserved) pool_.metadata().unreserve(part.block);
+    part.holds_block = false;
+    leave_cell(part);
+    end_part(part, std::move(error));
+}
+
+}  // namespace thinvol

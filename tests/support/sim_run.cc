@@ -1,0 +1,369 @@
+#include "tests/support/sim_run.h"
+
+#include <fmt/format.h>
+
+#include "engine/check.h"
+#include "tests/support/memory_queue.h"
+
+namespace thinvol {
+namespace {
+
+constexpr Sectors data_block{128};
+constexpr std::uint64_t most_volumes = 6;
+constexpr std::uint64_t most_in_flight = 8;
+
+bool accepted(const Result<>& outcome) { return outcome.has_value(); }
+
+}  // namespace
+
+SimRun::SimRun(const Workload& workload, std::uint64_t seed, Sectors granule) : workload_(workload), random_(seed) {
+    // The pool is made first; the run's trace begins with it as it lies on the devices.
+    MemoryQueue md(Sectors(metadata_blocks * 8));
+    MemoryQueue data(data_block * workload.data_blocks);
+    auto made = Pool::create(md, data, data_block, {});
+    ASSERT(made.has_value());
+    made->reset();
+    // What lay on the device before is somebody's: no volume may ever show it.
+    for (std::size_t s = 0; s < data.bytes().size() / sector_bytes; ++s) {
+        fill_stamp(std::span(data.bytes()).subspan(s * sector_bytes, sector_bytes), s, never);
+    }
+    metadata_ = std::make_unique<SimDevice>(trace_, 0, md.bytes(), random_());
+    data_ = std::make_unique<SimDevice>(trace_, 1, data.bytes(), random_());
+    data_->set_granule(granule);
+    initial_ = {md.bytes(), data.bytes()};
+    pool_ = std::move(*Pool::open(*metadata_, *data_, {}));
+    create();
+    drain();
+}
+
+SimRun::~SimRun() {
+    errors_expected_ = true;
+    drain();
+}
+
+void SimRun::fail(std::string text) {
+    if (failures_.size() < 20) failures_.push_back(std::move(text));
+}
+
+void SimRun::run(std::uint64_t steps) {
+    for (std::uint64_t i = 0; i < steps && failures_.empty(); ++i) {
+        step();
+        const std::uint64_t turns = random_.below(4);
+        for (std::uint64_t t = 0; t < turns; ++t) pump();
+    }
+}
+
+void SimRun::pump() {
+    if (!pool_->run_once()) {
+        metadata_->poll(random_.one_in(2));
+        data_->poll(random_.one_in(2));
+    }
+    std::erase_if(operations_, [](const auto& op) { return op->finished; });
+}
+
+void SimRun::drain() {
+    pool_->run_until([&] {
+        return apply_ == nullptr && std::all_of(operations_.begin(), operations_.end(), [](const auto& op) { return op->finished; });
+    });
+    std::erase_if(operations_, [](const auto& op) { return op->finished; });
+    if (apply_ != nullptr || !operations_.empty()) fail("requests are left that nothing will ever finish");
+}
+
+void SimRun::reopen() {
+    drain();
+    if (auto settled = pool_->settle(); !settled) fail("settle: " + settled.error().text);
+    for (auto& life : lives_) {
+        if (life->open != nullptr) pool_->close_volume(*std::exchange(life->open, nullptr));
+    }
+    pool_.reset();
+    auto opened = Pool::open(*metadata_, *data_, {});
+    if (!opened) return fail("reopen: " + opened.error().text);
+    pool_ = std::move(*opened);
+    for (auto& life : lives_) {
+        if (life->remove_began != never) continue;
+        auto volume = pool_->open_volume(life->id, to_bytes(life->oracle->size()), false);
+        if (!volume) fail("open volume: " + volume.error().text);
+        else life->open = *volume;
+    }
+}
+
+SimRun::Life* SimRun::pick(bool idle) {
+    std::vector<Life*> candidates;
+    for (auto& life : lives_) {
+        if (life->open != nullptr && (!idle || life->in_flight == 0)) candidates.push_back(life.get());
+    }
+    return candidates.empty() ? nullptr : candidates[random_.below(candidates.size())];
+}
+
+void SimRun::step() {
+    const Workload& w = workload_;
+    std::uint64_t at = random_.below(w.write + w.fua + w.flush + w.discard + w.zero + w.read + w.create + w.snapshot + w.remove +
+                                     w.trim + w.grow_data + w.grow_metadata + w.commit);
+    const auto is = [&](std::uint64_t weight) {
+        if (at < weight) return true;
+        at -= weight;
+        return false;
+    };
+    if (is(w.write)) submit_io(IoKind::write, false);
+    else if (is(w.fua)) submit_io(IoKind::write, true);
+    else if (is(w.flush)) submit_io(IoKind::flush, false);
+    else if (is(w.discard)) submit_io(IoKind::discard, false);
+    else if (is(w.zero)) submit_io(IoKind::write_zeroes, random_.one_in(4));
+    else if (is(w.read)) submit_io(IoKind::read, false);
+    else if (is(w.create)) create();
+    else if (is(w.snapshot)) snapshot();
+    else if (is(w.remove)) remove();
+    else if (is(w.trim)) trim();
+    else if (is(w.grow_data)) grow_data();
+    else if (is(w.grow_metadata)) grow_metadata();
+    else pool_->commit_if_changed();
+}
+
+void SimRun::submit_io(IoKind kind, bool fua) {
+    Life* life = pick(false);
+    if (life == nullptr || operations_.size() >= most_in_flight) return;
+    auto op = std::make_unique<Operation>();
+    op->run = this;
+    op->life = life;
+    op->io.kind = kind;
+    op->io.fua = fua;
+    op->io.volume = life->open;
+    op->io.keep_allocated = kind == IoKind::write_zeroes && random_.one_in(3);
+    const std::uint64_t all = life->oracle->size().n;
+    std::uint64_t at = 0;
+    std::uint64_t n = 0;
+    if (kind != IoKind::flush) {
+        at = random_.below(all);
+        n = 1 + random_.below(random_.one_in(3) ? 16 : workload_.long_writes ? 400 : 128);
+        if (random_.one_in(4)) at -= at % data_block.n, n = data_block.n * (1 + random_.below(2));
+        n = std::min(n, all - at);
+        op->io.offset = to_bytes(Sector(at));
+        op->io.length = to_bytes(Sectors(n));
+    }
+    op->began = trace_.note();
+    if (kind == IoKind::read || kind == IoKind::write) {
+        op->buffer.resize(op->io.length.n);
+        op->io.buffer = op->buffer.data();
+    }
+    if (kind == IoKind::write) {
+        const Generation generation = next_generation_++;
+        for (std::uint64_t s = 0; s < n; ++s) fill_stamp(std::span(op->buffer).subspan(s * sector_bytes, sector_bytes), at + s, generation);
+        op->change = life->oracle->begin(at, n, generation, op->began);
+        op->changes = true;
+    } else if (kind == IoKind::write_zeroes) {
+        op->change = life->oracle->begin(at, n, 0, op->began);
+        op->changes = true;
+    } else if (kind == IoKind::discard) {
+        // Whole blocks become zeroes, the edges stay.
+        const std::uint64_t first = divide_up(at, data_block.n) * data_block.n;
+        const std::uint64_t last = (at + n) / data_block.n * data_block.n;
+        op->change = life->oracle->begin(first, last > first ? last - first : 0, 0, op->began);
+        op->changes = true;
+    }
+    op->io.owner = op.get();
+    op->io.done = [](IoRequest& r) { static_cast<Operation*>(r.owner)->run->io_done(*static_cast<Operation*>(r.owner)); };
+    ++life->in_flight;
+    pool_->submit(op->io);
+    operations_.push_back(std::move(op));
+}
+
+void SimRun::io_done(Operation& op) {
+    const std::uint64_t now = trace_.note();
+    --op.life->in_flight;
+    op.finished = true;
+    if (!accepted(op.io.outcome)) {
+        const Error& error = op.io.outcome.error();
+        if (error.code == Errc::out_of_space) ++out_of_space_;
+        else if (!errors_expected_) fail(fmt::format("seq {}: request of kind {} failed: {}", now, int(op.io.kind), error.text));
+        return;
+    }
+    if (op.changes) op.life->oracle->ended(op.change, now, op.io.fua);
+    if (op.io.kind == IoKind::flush) {
+        op.life->oracle->flushed(op.began, now);
+        ++flushes_answered_;
+    }
+    if (op.io.kind != IoKind::read) return;
+    for (std::uint64_t s = 0; s < op.io.length.n / sector_bytes; ++s) {
+        const std::uint64_t at = op.io.offset.n / sector_bytes + s;
+        const auto stamp = read_stamp(std::span<const std::byte>(op.buffer).subspan(s * sector_bytes, sector_bytes), at);
+        if (!stamp) return fail(fmt::format("volume {} sector {} reads as bytes that nobody wrote there", op.life->id, at));
+        // A pool that dropped its last transactions reads as it does after a power cut.
+        const bool dropped = errors_expected_ && op.life->oracle->may_survive(at, *stamp, now);
+        if (!dropped && !op.life->oracle->may_read(at, *stamp, op.began, now)) {
+            return fail(fmt::format("volume {} sector {} reads as write {} at {}-{}, which is out of date:{}", op.life->id, at, *stamp,
+                                    op.began, now, op.life->oracle->history(at)));
+        }
+    }
+}
+
+void SimRun::apply(PoolOperation operation, std::function<void(bool, std::uint64_t, std::uint64_t)> then) {
+    if (apply_ != nullptr) return;
+    apply_ = std::make_unique<ApplyRequest>();
+    apply_->operations = {operation};
+    apply_->from = pool_->status().transaction_id;
+    apply_->to = apply_->from.next();
+    apply_->owner = this;
+    apply_then_ = std::move(then);
+    apply_began_ = trace_.note();
+    apply_->done = [](ApplyRequest& r) {
+        SimRun& self = *static_cast<SimRun*>(r.owner);
+        const auto finished = std::move(self.apply_);
+        const std::uint64_t now = self.trace_.note();
+        const bool ok = finished->outcome.has_value();
+        if (!ok && finished->outcome.error().code == Errc::out_of_space) ++self.out_of_space_;
+        else if (!ok && !self.errors_expected_) self.fail("operation failed: " + finished->outcome.error().text);
+        std::exchange(self.apply_then_, nullptr)(ok, self.apply_began_, now);
+    };
+    pool_->apply(*apply_);
+}
+
+void SimRun::create() {
+    if (apply_ != nullptr || lives_.size() - static_cast<std::size_t>(std::count_if(lives_.begin(), lives_.end(), [](const auto& l) {
+            return l->remove_began != never;
+        })) >= most_volumes) return;
+    auto life = std::make_unique<Life>();
+    life->id = ThinId::checked(next_id_++);
+    life->oracle = std::make_unique<VolumeOracle>(data_block * workload_.volume_blocks);
+    Life* l = life.get();
+    lives_.push_back(std::move(life));
+    apply(CreateThin{l->id}, [this, l](bool ok, std::uint64_t began, std::uint64_t now) {
+        l->create_began = began;
+        if (!ok) {
+            l->remove_began = began;
+            return;
+        }
+        l->create_ended = now;
+        l->open = *pool_->open_volume(l->id, to_bytes(l->oracle->size()), false);
+    });
+    l->create_began = apply_began_;
+}
+
+void SimRun::snapshot() {
+    Life* origin = pick(false);
+    if (origin == nullptr || apply_ != nullptr) return;
+    std::size_t alive = 0;
+    for (auto& life : lives_) alive += life->remove_began == never ? 1 : 0;
+    if (alive >= most_volumes) return;
+    auto life = std::make_unique<Life>();
+    life->id = ThinId::checked(next_id_++);
+    // Until it is answered its history is not known: it is made then, for all times since.
+    life->oracle = std::make_unique<VolumeOracle>(origin->oracle->size());
+    Life* l = life.get();
+    lives_.push_back(std::move(life));
+    apply(CreateSnapshot{l->id, origin->id}, [this, l, origin](bool ok, std::uint64_t began, std::uint64_t now) {
+        *l->oracle = origin->oracle->snapshot(began, now);
+        if (!ok) {  // it may have been made all the same
+            l->remove_began = began;
+            return;
+        }
+        l->create_ended = now;
+        l->open = *pool_->open_volume(l->id, to_bytes(l->oracle->size()), false);
+    });
+    l->create_began = apply_began_;
+}
+
+void SimRun::remove() {
+    Life* life = pick(true);
+    if (life == nullptr || apply_ != nullptr || lives_.size() < 2) return;
+    if (std::count_if(lives_.begin(), lives_.end(), [](const auto& l) { return l->open != nullptr; }) < 2) return;
+    pool_->close_volume(*std::exchange(life->open, nullptr));
+    apply(RemoveThin{life->id}, [life](bool ok, std::uint64_t, std::uint64_t now) {
+        if (ok) life->remove_ended = now;
+    });
+    life->remove_began = apply_began_;
+}
+
+void SimRun::trim() {
+    Life* life = pick(false);
+    if (life == nullptr || apply_ != nullptr) return;
+    const std::uint64_t from = random_.below(workload_.volume_blocks);
+    const std::uint64_t sector = from * data_block.n;
+    const std::uint64_t began = trace_.note();
+    const std::size_t change = life->oracle->begin(sector, life->oracle->size().n - sector, 0, began);
+    apply(TrimThin{life->id, VirtualBlock(from)}, [life, change](bool ok, std::uint64_t, std::uint64_t now) {
+        if (ok) life->oracle->ended(change, now, true);
+    });
+}
+
+void SimRun::grow_data() {
+    if (apply_ != nullptr || data_->size() > data_block * 200) return;
+    data_->grow(data_->size() + data_block * (1 + random_.below(6)));
+    apply(GrowData{DataBlocks(data_->size().n / data_block.n)}, [](bool, std::uint64_t, std::uint64_t) {});
+}
+
+void SimRun::grow_metadata() {
+    if (apply_ != nullptr || metadata_->size() > Sectors(8 * 500)) return;
+    metadata_->grow(metadata_->size() + Sectors(8 * (1 + random_.below(40))));
+    apply(GrowMetadata{to_metadata_blocks(metadata_->size())}, [](bool, std::uint64_t, std::uint64_t) {});
+}
+
+// --- judging -------------------------------------------------------------------------------------
+
+template <class Allowed>
+void SimRun::verify_contents(Pool& pool, const Life& life, const std::string& when, Allowed&& allowed) {
+    auto volume = pool.open_volume(life.id, to_bytes(life.oracle->size()), true);
+    if (!volume) return fail(fmt::format("{}: volume {}: {}", when, life.id, volume.error().text));
+    std::vector<std::byte> bytes(to_bytes(life.oracle->size()).n);
+    bool done = false;
+    IoRequest read;
+    read.kind = IoKind::read;
+    read.volume = *volume;
+    read.length = Bytes(bytes.size());
+    read.buffer = bytes.data();
+    read.owner = &done;
+    read.done = [](IoRequest& r) { *static_cast<bool*>(r.owner) = true; };
+    pool.submit(read);
+    pool.run_until([&] { return done; });
+    pool.close_volume(**volume);
+    if (!read.outcome) return fail(fmt::format("{}: volume {} does not read: {}", when, life.id, read.outcome.error().text));
+    for (std::uint64_t s = 0; s < bytes.size() / sector_bytes; ++s) {
+        const auto stamp = read_stamp(std::span<const std::byte>(bytes).subspan(s * sector_bytes, sector_bytes), s);
+        if (stamp && allowed(s, *stamp)) continue;
+        return fail(fmt::format("{}: volume {} sector {} holds {}", when, life.id, s,
+                                stamp ? fmt::format("write {}, which it may not:{}", *stamp, life.oracle->history(s)) : "bytes that nobody wrote there"));
+    }
+}
+
+void SimRun::verify_live() {
+    drain();
+    if (auto settled = pool_->settle(); !settled) return fail("settle: " + settled.error().text);
+    auto report = check_metadata(*metadata_);
+    if (!report) return fail(report.error().text);
+    for (const auto& finding : report->findings) fail("recount: " + finding.text);
+    const std::uint64_t now = trace_.note();
+    for (const auto& life : lives_) {
+        if (life->open == nullptr) continue;
+        verify_contents(*pool_, *life, "live", [&](std::uint64_t s, Generation g) { return life->oracle->may_read(s, g, now, now); });
+    }
+}
+
+void SimRun::verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut) {
+    MemoryQueue md(Sectors(0));
+    MemoryQueue data(Sectors(0));
+    md.bytes() = images[0];
+    data.bytes() = images[1];
+    // A device that grew has its size even where nothing was written yet.
+    if (md.size() < metadata_->size()) md.grow(metadata_->size());
+    if (data.size() < data_->size()) data.grow(data_->size());
+    const std::string when = fmt::format("power cut at {}", cut);
+    auto report = check_metadata(md);
+    if (!report) return fail(when + ": " + report.error().text);
+    for (const auto& finding : report->findings) fail(when + ": recount: " + finding.text);
+    auto pool = Pool::open(md, data, {});
+    if (!pool) return fail(when + ": open: " + pool.error().text);
+    auto ids = (*pool)->volume_ids();
+    if (!ids) return fail(when + ": " + ids.error().text);
+    std::size_t found = 0;
+    for (const auto& life : lives_) {
+        const bool there = std::find(ids->begin(), ids->end(), life->id) != ids->end();
+        found += there ? 1 : 0;
+        if (!there && life->create_ended <= cut && life->remove_began > cut) fail(fmt::format("{}: volume {} is gone", when, life->id));
+        if (there && life->remove_ended <= cut) fail(fmt::format("{}: removed volume {} is back", when, life->id));
+        if (there && life->create_began > cut) fail(fmt::format("{}: volume {} is there before its time", when, life->id));
+        if (!there) continue;
+        verify_contents(**pool, *life, when, [&](std::uint64_t s, Generation g) { return life->oracle->may_survive(s, g, cut); });
+    }
+    if (found != ids->size()) fail(fmt::format("{}: {} volumes, {} of them known", when, ids->size(), found));
+}
+
+}  // namespace thinvol

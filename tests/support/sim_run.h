@@ -1,0 +1,113 @@
+// SimRun: a random workload on a pool over simulated devices, watched by an oracle.
+//
+// Units       sectors of volumes, data blocks of 64 KiB
+// Invariants  (1) the pool, shard, commit and request objects are those that the server runs
+//             (2) the same seed and workload give the same run
+// Errors      collected in failures(): a wrong read, an operation that should not have failed, a recount that
+//             finds something
+// Threads     one
+// Source      reliability practice of FoundationDB and TigerBeetle
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/pool.h"
+#include "tests/support/oracle.h"
+#include "tests/support/sim_device.h"
+
+namespace thinvol {
+
+// How often each kind of step is taken, relative to the others.
+struct Workload {
+    const char* name;
+    std::uint32_t write = 0, fua = 0, flush = 0, discard = 0, zero = 0, read = 0;
+    std::uint32_t create = 0, snapshot = 0, remove = 0, trim = 0, grow_data = 0, grow_metadata = 0, commit = 0;
+    std::uint64_t data_blocks = 40;
+    std::uint64_t volume_blocks = 12;
+    bool long_writes = false;
+};
+
+class SimRun {
+public:
+    static constexpr std::uint64_t metadata_blocks = 160;
+    SimRun(const Workload& workload, std::uint64_t seed, Sectors granule = Sectors(1));
+    ~SimRun();
+
+    // Takes that many random steps, several requests at a time.
+    void run(std::uint64_t steps);
+    // Lets everything end; reopens the pool.
+    void drain();
+    void reopen();
+    // Every volume reads as it may, and the recount is clean.
+    void verify_live();
+    // What a power cut at `cut` left must be a pool with all that was promised by then.
+    void verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut);
+
+    const Trace& trace() const { return trace_; }
+    const std::vector<std::vector<std::byte>>& initial_images() const { return initial_; }
+    const std::vector<std::string>& failures() const { return failures_; }
+    std::uint64_t flushes_answered() const { return flushes_answered_; }
+    std::uint64_t out_of_space() const { return out_of_space_; }
+    SimDevice& metadata() { return *metadata_; }
+    SimDevice& data() { return *data_; }
+    Pool& pool() { return *pool_; }
+    // Errors that the run takes as a matter of course from now on (after a planted fault).
+    void expect_errors() { errors_expected_ = true; }
+
+private:
+    struct Life {  // of a volume
+        ThinId id;
+        std::uint64_t create_began = 0, create_ended = never, remove_began = never, remove_ended = never;
+        std::unique_ptr<VolumeOracle> oracle;
+        Volume* open = nullptr;
+        std::uint32_t in_flight = 0;
+    };
+    struct Operation {
+        SimRun* run = nullptr;
+        IoRequest io;
+        std::vector<std::byte> buffer;
+        Life* life = nullptr;
+        std::uint64_t began = 0;
+        std::size_t change = 0;
+        bool changes = false;
+        bool finished = false;
+    };
+    void step();
+    void submit_io(IoKind kind, bool fua);
+    void io_done(Operation& op);
+    void apply(PoolOperation operation, std::function<void(bool ok, std::uint64_t began, std::uint64_t now)> then);
+    void create();
+    void snapshot();
+    void remove();
+    void trim();
+    void grow_data();
+    void grow_metadata();
+    Life* pick(bool idle);
+    void pump();
+    void fail(std::string text);
+    template <class Allowed>
+    void verify_contents(Pool& pool, const Life& life, const std::string& when, Allowed&& allowed);
+
+    Workload workload_;
+    Random random_;
+    Trace trace_;
+    std::unique_ptr<SimDevice> metadata_;
+    std::unique_ptr<SimDevice> data_;
+    std::vector<std::vector<std::byte>> initial_;
+    std::unique_ptr<Pool> pool_;
+    std::vector<std::unique_ptr<Life>> lives_;
+    std::vector<std::unique_ptr<Operation>> operations_;
+    std::uint32_t next_id_ = 0;
+    Generation next_generation_ = 1;
+    std::unique_ptr<ApplyRequest> apply_;
+    std::function<void(bool, std::uint64_t, std::uint64_t)> apply_then_;
+    std::uint64_t apply_began_ = 0;
+    std::uint64_t flushes_answered_ = 0;
+    std::uint64_t out_of_space_ = 0;
+    bool errors_expected_ = false;
+    std::vector<std::string> failures_;
+};
+
+}  // namespace thinvol
