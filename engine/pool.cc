@@ -207,7 +207,8 @@ bool Pool::run_apply() {
         return true;
     }
     if (metadata_->durable_commit() < apply_commit_) return false;
-    finish_apply({});
+    if (apply_state_ == ApplyState::trimming) execute_apply();
+    else finish_apply({});
     return true;
 }
 
@@ -230,7 +231,13 @@ Result<> Pool::validate(const ApplyRequest& request) {
                                                          metadata_->superblock().transaction_id, request.from));
     }
     bool provisions = false;
+    MetadataBlocks added(0);
     for (const PoolOperation& operation : request.operations) {
+        if (const auto* grow = std::get_if<GrowMetadata>(&operation); grow != nullptr && grow->size > metadata_->metadata().size()) {
+            added = grow->size - metadata_->metadata().size();
+        }
+        if (const auto* grow = std::get_if<GrowData>(&operation)) TRY(metadata_->room_to_grow_data(grow->size, added));
+        if (std::holds_alternative<TrimThin>(operation)) ASSERT(request.operations.size() == 1);
         if (const auto* create = std::get_if<CreateThin>(&operation)) {
             provisions = true;
             if (TRY(metadata_->exists(create->id))) return Error(Errc::exists, fmt::format("thin id {} exists already", create->id));
@@ -241,24 +248,20 @@ Result<> Pool::validate(const ApplyRequest& request) {
         } else if (const auto* gone = std::get_if<RemoveThin>(&operation)) {
             if (find_volume(gone->id) != nullptr) return Error(Errc::busy, fmt::format("thin id {} is in use", gone->id));
             if (!TRY(metadata_->exists(gone->id))) return Error(Errc::not_found, fmt::format("thin id {} does not exist", gone->id));
+            TRY(metadata_->room_for_removing(gone->id, request.operations.size()));
         }
     }
     if (provisions) TRY(metadata_->room_for_provisioning(request.operations.size()));
     return {};
 }
 
-Result<> Pool::perform(const PoolOperation& operation) {
+Result<> Pool::perform(PoolOperation& operation) {
     return std::visit(
         Overloaded{
             [&](const CreateThin& o) { return metadata_->create_thin(o.id); },
             [&](const CreateSnapshot& o) { return metadata_->create_snapshot(o.id, o.origin); },
             [&](const RemoveThin& o) { return metadata_->remove(o.id); },
-            [&](const TrimThin& o) -> Result<> {
-                ThinDevice* device = TRY(metadata_->device(o.id));
-                const VirtualBlock end(~0ULL);
-                for (VirtualBlock at = o.from; at < end;) at = TRY(metadata_->unmap(*device, at, end, ~0ULL));
-                return {};
-            },
+            [&](TrimThin& o) { return trim(o); },
             [&](const GrowData& o) -> Result<> {
                 if (o.size > whole_blocks(data_.size(), data_block_size_)) {
                     return Error(Errc::invalid_argument, fmt::format("the data device has {} blocks, not {}",
@@ -276,6 +279,16 @@ Result<> Pool::perform(const PoolOperation& operation) {
         operation);
 }
 
+// As far as the metadata device has room; the rest after a commit. Nothing is lost if that is all that ever
+// happens: the caller gave the range up.
+Result<> Pool::trim(TrimThin& operation) {
+    ThinDevice* device = TRY(metadata_->device(operation.id));
+    const VirtualBlock end(~0ULL);
+    operation.from = TRY(metadata_->unmap(*device, operation.from, end, ~0ULL));
+    trim_unfinished_ = operation.from < end;
+    return {};
+}
+
 // All of it happens here, between two looks at anything else: no commit can hold half of it.
 void Pool::execute_apply() {
     if (auto valid = validate(*apply_); !valid) {
@@ -288,13 +301,17 @@ void Pool::execute_apply() {
         if (i > 0 || !refused(outcome.error().code)) fail(outcome.error());
         return finish_apply(std::move(outcome));
     }
+    apply_commit_ = metadata_->open_commit();
+    commit_wanted_ = true;
+    if (std::exchange(trim_unfinished_, false)) {
+        apply_state_ = ApplyState::trimming;
+        return;
+    }
     if (apply_->to != apply_->from) {
         const auto moved = metadata_->set_transaction_id(apply_->from, apply_->to);
         ASSERT(moved.has_value());
     }
-    apply_commit_ = metadata_->open_commit();
     apply_state_ = ApplyState::committing;
-    commit_wanted_ = true;
     for (Volume* volume : std::exchange(gated_, {})) shard_.open_gate(*volume);
     if (!metadata_->changed()) finish_apply({});  // nothing to do was asked for
 }

@@ -36,7 +36,7 @@ struct PoolOptions {
 struct CreateThin { ThinId id; };
 struct CreateSnapshot { ThinId id; ThinId origin; };
 struct RemoveThin { ThinId id; };
-struct TrimThin { ThinId id; VirtualBlock from; };  // unmaps everything from there on
+struct TrimThin { ThinId id; VirtualBlock from; };  // unmaps everything from there on; alone, perhaps in several commits
 struct GrowData { DataBlocks size; };
 struct GrowMetadata { MetadataBlocks size; };
 using PoolOperation = std::variant<CreateThin, CreateSnapshot, RemoveThin, TrimThin, GrowData, GrowMetadata>;
@@ -135,7 +135,8 @@ private:
     bool run_failure();
     void reload();
     Result<> validate(const ApplyRequest& request);
-    Result<> perform(const PoolOperation& operation);
+    Result<> perform(PoolOperation& operation);
+    Result<> trim(TrimThin& operation);
     void start_apply(ApplyRequest& request);
     void execute_apply();
     void finish_apply(Result<> outcome);
@@ -161,8 +162,9 @@ private:
 
     Fifo<ApplyRequest> applies_;
     ApplyRequest* apply_ = nullptr;
-    enum class ApplyState { draining, committing } apply_state_ = ApplyState::draining;
+    enum class ApplyState { draining, trimming, committing } apply_state_ = ApplyState::draining;
     std::vector<Volume*> gated_;
+    bool trim_unfinished_ = false;
     CommitNumber apply_commit_{};
 };
 

@@ -125,7 +125,7 @@ void ThinMetadata::touch(ThinDevice& device) {
 
 Result<> ThinMetadata::create_thin(ThinId id) {
     if (TRY(exists(id))) return Error(Errc::exists, fmt::format("thin id {} exists already", id));
-    TRY(room(true));
+    TRY(room({.provisioning = true}));
     const MetadataBlock root = TRY(mappings_.create());
     superblock_.mapping_root = TRY(roots_.insert(superblock_.mapping_root, id.n(), root)).root;
     const VolumeDetails details{0, superblock_.transaction_id, superblock_.time, superblock_.time};
@@ -141,7 +141,7 @@ Result<> ThinMetadata::create_snapshot(ThinId id, ThinId origin) {
         return Error(Errc::unsupported, fmt::format("the pool's snapshot clock is at its end ({}): no more snapshots can be "
                                                     "made; dump and restore the metadata to a new pool", superblock_.time));
     }
-    TRY(room(true));
+    TRY(room({.provisioning = true}));
     TRY(tm_.increment(from->root));
     superblock_.mapping_root = TRY(roots_.insert(superblock_.mapping_root, id.n(), from->root)).root;
     ++superblock_.time;
@@ -156,7 +156,7 @@ Result<> ThinMetadata::create_snapshot(ThinId id, ThinId origin) {
 Result<> ThinMetadata::remove(ThinId id) {
     const ThinDevice* gone = TRY(device(id));
     ASSERT(gone->opened == 0);
-    TRY(room(false));
+    TRY(room_for_removing(id));
     superblock_.details_root = TRY(details_.remove(superblock_.details_root, id.n())).root;
     superblock_.mapping_root = TRY(roots_.remove(superblock_.mapping_root, id.n())).root;
     if (gone->changed) --changed_devices_;
@@ -202,7 +202,7 @@ Result<> ThinMetadata::insert(ThinDevice& device, VirtualBlock at, DataBlock blo
         return Error(Errc::unsupported, fmt::format("the pool's snapshot clock is {}, past its end of {}: restore the "
                                                     "metadata from a dump first", superblock_.time, SnapTime::max));
     }
-    TRY(room(true));
+    TRY(room({.provisioning = true}));
     const Mapping mapping{block, SnapTime::checked(superblock_.time)};
     bool is_new = false;
     TRY(data_.increment(block));
@@ -216,20 +216,30 @@ Result<> ThinMetadata::insert(ThinDevice& device, VirtualBlock at, DataBlock blo
 }
 
 Result<VirtualBlock> ThinMetadata::unmap(ThinDevice& device, VirtualBlock begin, VirtualBlock end, std::uint64_t limit) {
-    const auto first = TRY(mappings_.next(device.root, begin.n));
-    if (!first || first->key >= end.n) return end;  // nothing there: nothing changes
-    TRY(room(false));
-    BTree<MappingValue>::Removed removed{};
-    TRY(change_mappings(device, [&](MetadataBlock root) -> Result<MetadataBlock> {
-        removed = TRY(mappings_.remove_range(root, first->key, end.n, limit));
-        return removed.root;
-    }));
-    if (removed.entries > device.details.mapped_blocks) {
-        return Error(Errc::corrupt, fmt::format("thin id {} has more mappings than the {} its details say", device.id,
-                                                device.details.mapped_blocks));
+    constexpr std::uint64_t at_once = max_entries_for(8);  // what room() counts on
+    bool any = false;
+    while (limit > 0) {
+        const auto first = TRY(mappings_.next(device.root, begin.n));
+        if (!first || first->key >= end.n) return end;  // nothing there: nothing changes
+        if (auto room_left = room({.provisioning = false, .mappings = 2 * at_once}); !room_left) {
+            if (any && room_left.error().code == Errc::out_of_space) break;
+            return std::move(room_left).error();
+        }
+        BTree<MappingValue>::Removed removed{};
+        TRY(change_mappings(device, [&](MetadataBlock root) -> Result<MetadataBlock> {
+            removed = TRY(mappings_.remove_range(root, first->key, end.n, std::min(limit, at_once)));
+            return removed.root;
+        }));
+        if (removed.entries > device.details.mapped_blocks) {
+            return Error(Errc::corrupt, fmt::format("thin id {} has more mappings than the {} its details say", device.id,
+                                                    device.details.mapped_blocks));
+        }
+        device.details.mapped_blocks -= removed.entries;
+        limit -= removed.entries;
+        begin = VirtualBlock(removed.next);
+        any = true;
     }
-    device.details.mapped_blocks -= removed.entries;
-    return VirtualBlock(removed.next);
+    return begin;
 }
 
 Result<std::optional<VirtualBlock>> ThinMetadata::highest_mapped(const ThinDevice& device) {
@@ -254,16 +264,20 @@ Result<> ThinMetadata::grow_data(DataBlocks size) {
     if (size.n > max_data_block + 1) {
         return Error(Errc::invalid_argument, fmt::format("{} data blocks, the format allows {}", size, max_data_block + 1));
     }
-    const std::uint64_t bitmaps = divide_up(size.n, entries_per_bitmap) - divide_up(data_.size().n, entries_per_bitmap);
-    const std::uint64_t needed = bitmaps + bitmaps / 28 + 8 + room_to_seal();
-    if (tm_.space_map().allocatable().n < needed) {
-        return Error(Errc::out_of_space,
-                     fmt::format("growing the pool to {} data blocks needs {} metadata blocks, {} are free: extend the "
-                                 "metadata first", size, needed, tm_.space_map().allocatable()));
-    }
+    TRY(room_to_grow_data(size, MetadataBlocks(0)));
     TRY(data_.grow(size));
     changed_ = true;
     return {};
+}
+
+Result<> ThinMetadata::room_to_grow_data(DataBlocks size, MetadataBlocks added) const {
+    if (size <= data_.size()) return {};
+    const std::uint64_t bitmaps = divide_up(size.n, entries_per_bitmap) - divide_up(data_.size().n, entries_per_bitmap);
+    const std::uint64_t needed = bitmaps + bitmaps / 28 + 8 + room_to_seal() + divide_up(added.n, entries_per_bitmap);
+    const std::uint64_t available = tm_.space_map().allocatable().n + added.n;
+    if (available >= needed) return {};
+    return Error(Errc::out_of_space, fmt::format("growing the pool to {} data blocks needs {} metadata blocks, {} are free: "
+                                                 "extend the metadata first", size, needed, available));
 }
 
 Result<> ThinMetadata::grow_metadata(MetadataBlocks size) {
@@ -284,27 +298,30 @@ std::uint64_t ThinMetadata::room_to_seal() const {
 }
 
 // What one insert or one step of a removal may allocate: the volume's path with siblings and splits, the
-// paths above it, and, where a shared leaf is copied, a data bitmap or overflow node for each of its entries.
-Result<std::uint64_t> ThinMetadata::room_to_change() {
+// paths above it, and, for each mapping whose count changes, a data bitmap and overflow nodes.
+Result<std::uint64_t> ThinMetadata::room_to_change(std::uint64_t mappings) {
     constexpr std::uint64_t paths = 32;
-    constexpr std::uint64_t leaf_entries = max_entries_for(8);
     Frame* overflow = TRY(tm_.read(data_.overflow_root(), BlockKind::overflow_node));
     const NodeView root(overflow->bytes);
-    const std::uint64_t overflow_nodes = root.is_leaf() ? 4 : std::min<std::uint64_t>(3 * leaf_entries, 4ULL * root.entries());
-    return paths + std::min<std::uint64_t>(leaf_entries, data_.bitmaps_not_in_place()) + overflow_nodes;
+    const std::uint64_t overflow_nodes = root.is_leaf() ? 4 : std::min<std::uint64_t>(3 * mappings, 4ULL * root.entries());
+    return paths + std::min<std::uint64_t>(mappings, data_.bitmaps_not_in_place()) + overflow_nodes;
 }
 
-Result<> ThinMetadata::room(bool provisioning, std::uint64_t changes) {
+Result<> ThinMetadata::room_for_removing(ThinId id, std::uint64_t changes) {
+    return room({.provisioning = false, .changes = changes, .mappings = TRY(device(id))->details.mapped_blocks});
+}
+
+Result<> ThinMetadata::room(const Need& need) {
     const MetadataSpaceMap& map = tm_.space_map();
     // Kept back so that freeing always works: as dm-thin, a tenth of the device and 16 MiB at most.
-    const std::uint64_t reserve = provisioning ? std::min<std::uint64_t>(4096, map.size().n / 10) : 0;
+    const std::uint64_t reserve = need.provisioning ? std::min<std::uint64_t>(4096, map.size().n / 10) : 0;
     constexpr std::uint64_t always_enough = 8192;
-    if (map.allocatable().n >= always_enough + reserve && changed_devices_ + changes < 256) return {};
-    const std::uint64_t needed = reserve + changes * TRY(room_to_change()) + room_to_seal();
-    if (map.allocatable().n >= needed) return {};
+    if (need.provisioning && map.allocatable().n >= always_enough + reserve && changed_devices_ + need.changes < 256) return {};
+    const std::uint64_t wanted = reserve + need.changes * TRY(room_to_change(need.mappings)) + room_to_seal();
+    if (map.allocatable().n >= wanted) return {};
     return Error(Errc::out_of_space, fmt::format("the pool's metadata is full: {} of {} metadata blocks are free, {} of them "
                                                  "after a commit, and {} are needed; extend the pool's metadata",
-                                                 map.free(), map.size(), map.free() - map.allocatable(), needed));
+                                                 map.free(), map.size(), map.free() - map.allocatable(), wanted));
 }
 
 // --- commits -------------------------------------------------------------------------------------

@@ -109,7 +109,8 @@ public:
     Result<std::optional<Found>> lookup(const ThinDevice& device, VirtualBlock at);
     // Maps a reserved block; what was mapped there before loses a reference.
     Result<> insert(ThinDevice& device, VirtualBlock at, DataBlock block);
-    // Unmaps [begin, end), about `limit` mappings at most. Returns where to go on: `end` when done.
+    // Unmaps [begin, end), about `limit` mappings at most, fewer where the metadata device has no room for more
+    // before the next commit. Returns where to go on: `end` when done. out_of_space: not even one.
     Result<VirtualBlock> unmap(ThinDevice& device, VirtualBlock begin, VirtualBlock end, std::uint64_t limit);
     Result<std::optional<VirtualBlock>> highest_mapped(const ThinDevice& device);
 
@@ -121,12 +122,15 @@ public:
     Result<> set_transaction_id(TransactionId from, TransactionId to);
     void set_needs_check() { superblock_.needs_check = true; }
     Result<> grow_data(DataBlocks size);
+    // Whether grow_data() will find room, once the metadata device has `added` blocks more.
+    Result<> room_to_grow_data(DataBlocks size, MetadataBlocks added) const;
     Result<> grow_metadata(MetadataBlocks size);
     const Superblock& superblock() const { return superblock_; }
     const DataSpaceMap& data() const { return data_; }
     const MetadataSpaceMap& metadata() const { return tm_.space_map(); }
     // Whether that many changes that provision have room until they are durable (4).
-    Result<> room_for_provisioning(std::uint64_t changes = 1) { return room(true, changes); }
+    Result<> room_for_provisioning(std::uint64_t changes = 1) { return room({.provisioning = true, .changes = changes}); }
+    Result<> room_for_removing(ThinId id, std::uint64_t changes = 1);
 
     // --- commits -----------------------------------------------------------------------------
     bool changed() const { return changed_; }
@@ -151,9 +155,14 @@ public:
 private:
     ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpaceMap space_map, const MetadataOptions& options);
     Result<> load(const Superblock& superblock);
-    Result<> room(bool provisioning, std::uint64_t changes = 1);
+    struct Need {
+        bool provisioning;
+        std::uint64_t changes = 1;
+        std::uint64_t mappings = max_entries_for(8);  // whose counts may change: those of a leaf that is copied
+    };
+    Result<> room(const Need& need);
     std::uint64_t room_to_seal() const;
-    Result<std::uint64_t> room_to_change();
+    Result<std::uint64_t> room_to_change(std::uint64_t mappings);
     void touch(ThinDevice& device);
     template <class Change>
     Result<> change_mappings(ThinDevice& device, Change&& change);

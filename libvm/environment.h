@@ -1,0 +1,42 @@
+// Environment: where one installation of Thinvol keeps its state, and what of the world it may look at.
+//
+// Units       none
+// Invariants  (1) two environments with different state directories share nothing, and never one physical volume
+//             (2) each directory is a real directory of this user that nobody else may write to
+// Errors      invalid_argument, naming the directory and the way out
+// Threads     any; values
+// Source      XDG base directory specification; hier(7)
+//
+// Root uses /var/lib/thinvol and /run/thinvol, others $XDG_STATE_HOME/thinvol and $XDG_RUNTIME_DIR/thinvol (or
+// `run` under the former where that is unset). THINVOL_STATE_DIR, THINVOL_RUN_DIR and THINVOL_CONFIG_DIR override.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "engine/base/result.h"
+
+namespace thinvol {
+
+struct Environment {
+    std::filesystem::path state_dir;   // catalog and locks; on a local file system
+    std::filesystem::path run_dir;     // sockets; disposable
+    std::filesystem::path config_dir;
+    std::string sqlite_vfs;            // empty: SQLite's own
+
+    // From the process's environment variables and user. Creates nothing.
+    static Result<Environment> from_process();
+
+    std::filesystem::path catalog_path() const { return state_dir / "catalog.db"; }
+    std::filesystem::path lock_path(const std::string& uuid) const { return state_dir / "locks" / uuid; }
+    std::filesystem::path control_socket(const std::string& pool_uuid) const { return run_dir / (pool_uuid + ".ctl"); }
+    std::filesystem::path nbd_socket(const std::string& pool_uuid) const { return run_dir / (pool_uuid + ".nbd"); }
+};
+
+// Makes the directory, with parents, private to this user, and checks (2).
+Result<> make_private_directory(const std::filesystem::path& path);
+// Refuses a directory on a network file system: SQLite and locks do not work there.
+Result<> check_local_file_system(const std::filesystem::path& path);
+
+}  // namespace thinvol

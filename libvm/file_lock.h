@@ -1,0 +1,36 @@
+// FileLock: open-file-description locks, which the kernel drops when their holder ends, however it ends.
+//
+// Units       none
+// Invariants  a lock belongs to the descriptor it was taken on, not to the process
+// Errors      busy when somebody else holds it; io_error
+// Threads     any
+// Source      fcntl(2), F_OFD_SETLK
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+
+#include "engine/base/result.h"
+#include "engine/base/unique_fd.h"
+
+namespace thinvol {
+
+enum class LockKind { shared, exclusive };
+
+// Byte 0 of an open file.
+Result<> lock_first_byte(int fd, LockKind kind);
+
+// A file that exists to be locked.
+class FileLock {
+public:
+    // Fails with busy at once.
+    static Result<FileLock> try_exclusive(const std::filesystem::path& path);
+    // Waits up to `limit` for others to let go.
+    static Result<FileLock> exclusive(const std::filesystem::path& path, std::chrono::milliseconds limit);
+
+private:
+    explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
+    UniqueFd fd_;
+};
+
+}  // namespace thinvol
