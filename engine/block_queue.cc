@@ -52,6 +52,14 @@ Result<> write_now(BlockQueue& queue, Sector at, std::span<const std::byte> from
     return run_now(queue, request);
 }
 
+Result<> zero_now(BlockQueue& queue, Sector at, Sectors length) {
+    Request request;
+    request.op = Op::write_zeroes;
+    request.at = at;
+    request.length = length;
+    return run_now(queue, request);
+}
+
 Result<> flush_now(BlockQueue& queue) {
     Request request;
     request.op = Op::flush;

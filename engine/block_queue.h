@@ -58,5 +58,6 @@ Result<> check_range(const BlockQueue& queue, const Request& request);
 Result<> read_now(BlockQueue& queue, Sector at, std::span<std::byte> into);
 Result<> write_now(BlockQueue& queue, Sector at, std::span<const std::byte> from, bool fua = false);
 Result<> flush_now(BlockQueue& queue);
+Result<> zero_now(BlockQueue& queue, Sector at, Sectors length);
 
 }  // namespace thinvol

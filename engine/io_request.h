@@ -27,6 +27,7 @@ struct IoRequest {
     IoKind kind = IoKind::read;
     bool fua = false;             // done only when it and what maps it are durable
     bool keep_allocated = false;  // write_zeroes: leave the range backed by data blocks
+    bool to_block_end = false;    // the manager's own: may reach past the volume's end, within its last data block
     Volume* volume = nullptr;
     ByteOffset offset{};
     Bytes length{};

@@ -36,6 +36,12 @@ void LinearQueue::append(const LinearSegment& segment) {
     if (std::find(devices_.begin(), devices_.end(), segment.device) == devices_.end()) devices_.push_back(segment.device);
 }
 
+void LinearQueue::drop_last() {
+    ASSERT(!segments_.empty());
+    size_ -= segments_.back().segment.length;
+    segments_.pop_back();
+}
+
 const LinearQueue::Placed& LinearQueue::placed_at(Sector at) const {
     const auto behind = std::upper_bound(segments_.begin(), segments_.end(), at, [](Sector a, const Placed& p) { return a < p.begin; });
     ASSERT(behind != segments_.begin());

@@ -1,7 +1,7 @@
 // LinearQueue: a device made of segments of other devices, one after the other.
 //
 // Units       sectors
-// Invariants  (1) segments are added at the end only, and keep their place
+// Invariants  (1) segments are added and dropped at the end only, and keep their place
 //             (2) a flush reaches every device under it
 // Errors      as the devices under it
 // Threads     that of the devices under it
@@ -27,6 +27,8 @@ public:
     ~LinearQueue() override;
 
     void append(const LinearSegment& segment);
+    // Drops the last segment, to which no request was ever made.
+    void drop_last();
     Sectors size() const override { return size_; }
     Sectors granule() const override { return granule_; }
     bool submit(Request& request) override;

@@ -91,7 +91,8 @@ void Shard::admit(IoRequest& request) {
                                                                        pool_.status().trouble)));
     }
     if (request.kind == IoKind::flush) return begin_flush(request);
-    if (request.length > volume.size || request.offset.n > volume.size.n - request.length.n) {
+    const std::uint64_t end = request.to_block_end ? round_up(volume.size.n, block_bytes_) : volume.size.n;
+    if (request.length.n > end || request.offset.n > end - request.length.n) {
         return fail_request(request, Error(Errc::invalid_argument, fmt::format("{} bytes at {} are outside the volume of {}",
                                                                                request.length, request.offset, volume.size)));
     }

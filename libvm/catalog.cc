@@ -188,8 +188,8 @@ Result<std::vector<SegmentRow>> Catalog::segments_of(std::int64_t lv_id, Segment
 }
 Result<std::optional<PendingRow>> Catalog::pending(std::int64_t pool_id) {
     return row<PendingRow>(db_, [](const Statement& s) {
-        return PendingRow{s.integer(0), s.text(1), {unsigned_of(s, 2)}, {unsigned_of(s, 3)}, s.text(4)};
-    }, "SELECT id, request, from_id, to_id, operation FROM pending WHERE id = ?", pool_id);
+        return PendingRow{s.integer(0), s.text(1), {unsigned_of(s, 2)}, {unsigned_of(s, 3)}, s.text(4), s.text(5)};
+    }, "SELECT id, request, from_id, to_id, operation, answer FROM pending WHERE id = ?", pool_id);
 }
 Result<std::optional<std::string>> Catalog::answer(std::string_view request) {
     return row<std::string>(db_, [](const Statement& s) { return s.text(0); }, "SELECT answer FROM answer WHERE request = ?", request);
@@ -253,8 +253,8 @@ Result<> Catalog::confirm_lv(std::int64_t id) { return db_.run("UPDATE lv SET pe
 Result<> Catalog::confirm_segments(std::int64_t lv_id) { return db_.run("UPDATE segment SET pending = 0 WHERE lv_id = ? AND pending", lv_id); }
 Result<> Catalog::remove_pending_segments(std::int64_t lv_id) { return db_.run("DELETE FROM segment WHERE lv_id = ? AND pending", lv_id); }
 Result<> Catalog::set_pending(const PendingRow& r) {
-    return db_.run("INSERT INTO pending(id, vg_id, request, from_id, to_id, operation) SELECT ?1, vg_id, ?2, ?3, ?4, ?5 FROM pool WHERE id = ?1",
-                   r.pool_id, r.request, signed_of(r.from.n), signed_of(r.to.n), r.operation);
+    return db_.run("INSERT INTO pending(id, vg_id, request, from_id, to_id, operation, answer) SELECT ?1, vg_id, ?2, ?3, ?4, ?5, ?6 FROM pool WHERE id = ?1",
+                   r.pool_id, r.request, signed_of(r.from.n), signed_of(r.to.n), r.operation, r.answer);
 }
 Result<> Catalog::clear_pending(std::int64_t pool_id) { return db_.run("DELETE FROM pending WHERE id = ?", pool_id); }
 Result<> Catalog::remember_answer(std::string_view request, std::string_view answer) {

@@ -98,6 +98,7 @@ struct PendingRow {
     TransactionId from{};
     TransactionId to{};
     std::string operation;  // JSON, see pool_operations.h
+    std::string answer;     // JSON: what the request is answered once it is done
 };
 
 class Catalog {

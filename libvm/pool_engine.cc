@@ -1,0 +1,75 @@
+#include "libvm/pool_engine.h"
+
+#include <fmt/format.h>
+
+#include "libvm/pool_operations.h"
+#include "libvm/pool_owner.h"
+
+namespace thinvol {
+namespace {
+
+PoolOptions options_of(const PoolRow& pool) {
+    return {.zero_new_blocks = pool.zero, .discard_passdown = pool.discards == Discards::passdown};
+}
+
+// What lay on the extents before must not be taken for metadata, now or by a repair; and zeroes that are really
+// written spare the first commits the file system's own bookkeeping.
+Result<> clear_metadata(BlockQueue& metadata) {
+    constexpr Sectors step{2048};
+    for (Sectors done(0); done < metadata.size(); done += step) {
+        TRY(zero_now(metadata, end_of(done), std::min(step, metadata.size() - done)));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const GroupRow& group, const PoolRow& row, Ring* ring) {
+    auto lock = FileLock::try_exclusive(session.environment.lock_path(row.lv.uuid));
+    if (!lock) return std::move(lock).error().prefixed(fmt::format("pool {}/{}", group.name, row.lv.name));
+    std::unique_ptr<LocalPool> local(new LocalPool(std::move(*lock)));
+    const PoolRow pool = TRY(session.catalog.pool(row.lv.id));  // as it is now that nobody else changes it
+    const auto pending = TRY(session.catalog.pending(pool.lv.id));
+    local->devices_ = TRY(PoolDevices::open(session, group, pool, pending.has_value(), ring));
+    const bool being_made = pending && std::holds_alternative<MakePool>(TRY(operation_from_json(pending->operation)));
+    const std::string context = fmt::format("pool {}/{}", group.name, pool.lv.name);
+    if (being_made) {
+        TRY(within(context, local->devices_->allocate_metadata(session, group, pool)));
+        TRY(within(context, clear_metadata(local->devices_->metadata())));
+        local->pool_ = TRY(within(context, Pool::create(local->devices_->metadata(), local->devices_->data(), pool.chunk_size, options_of(pool))));
+    } else {
+        local->pool_ = TRY(within(context, Pool::open(local->devices_->metadata(), local->devices_->data(), options_of(pool))));
+    }
+    TRY(within(context, PoolOwner(session, *local, pool, nullptr).recover()));
+    return local;
+}
+
+LocalPool::~LocalPool() {
+    if (pool_) ignore(pool_->settle(), "what was promised is durable; the rest is a discard or two");
+}
+
+Result<> LocalPool::apply(std::vector<PoolOperation> operations, TransactionId from, TransactionId to) {
+    ApplyRequest request;
+    bool done = false;
+    request.operations = std::move(operations);
+    request.from = from;
+    request.to = to;
+    request.owner = &done;
+    request.done = [](ApplyRequest& r) { *static_cast<bool*>(r.owner) = true; };
+    pool_->apply(request);
+    pool_->run_until([&] { return done; });
+    ASSERT(done);
+    return std::move(request.outcome);
+}
+
+Result<> LocalPool::run(IoRequest& request) {
+    bool done = false;
+    request.owner = &done;
+    request.done = [](IoRequest& r) { *static_cast<bool*>(r.owner) = true; };
+    pool_->submit(request);
+    pool_->run_until([&] { return done; });
+    ASSERT(done);
+    return std::move(request.outcome);
+}
+
+}  // namespace thinvol

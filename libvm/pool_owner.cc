@@ -1,0 +1,340 @@
+#include "libvm/pool_owner.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "libvm/extents.h"
+#include "libvm/group_log.h"
+#include "libvm/names.h"
+#include "libvm/spare.h"
+
+namespace thinvol {
+namespace {
+
+bool definite(Errc code) { return code != Errc::io_error && code != Errc::corrupt; }
+
+}  // namespace
+
+Result<PoolAnswer> PoolOwner::execute(const PoolRequest& request) {
+    // An operation whose last step failed here, on a full disk say.
+    if (TRY(session_.catalog.pending(pool_id_))) TRY(recover());
+    if (const auto before = TRY(session_.catalog.answer(request.id))) return answer_from_json(*before);
+    return std::visit([&](const auto& what) { return perform(request.id, what); }, request.what);
+}
+
+// --- the three steps -----------------------------------------------------------------------------
+
+Result<PendingRow> PoolOwner::begin(Transaction transaction, const PoolRow& pool, const std::string& id, const RecordedOperation& operation,
+                                    const PoolAnswer& answer) {
+    const PendingRow pending{pool_id_, id, pool.transaction_id, pool.transaction_id.next(), to_json(operation), to_json(Result<PoolAnswer>(answer))};
+    TRY(session_.catalog.set_pending(pending));
+    TRY(std::move(transaction).commit());
+    return pending;
+}
+
+Result<PoolAnswer> PoolOwner::carry_out(const PendingRow& pending, const RecordedOperation& operation, const std::function<Result<>()>& before) {
+    auto outcome = before ? before() : Result<>();
+    if (outcome) {
+        outcome = engine_.apply(asked_of_pool(operation), pending.from, pending.to);
+        // An I/O error does not say whether it happened: the pool has looked at its superblock since.
+        if (!outcome && !definite(outcome.error().code) && transaction_id() == pending.to) outcome = {};
+    }
+    if (!outcome) {
+        if (auto undone = undo(pending, operation); !undone) {
+            return Error(outcome.error().code, fmt::format("{}; and taking it back failed: {}", outcome.error().text, undone.error().text));
+        }
+        return std::move(outcome).error();
+    }
+    TRY(finish(pending, operation));
+    PoolAnswer answer = TRY(answer_from_json(pending.answer));
+    sync_log(answer);
+    return answer;
+}
+
+Result<> PoolOwner::finish(const PendingRow& pending, const RecordedOperation& operation) {
+    Catalog& catalog = session_.catalog;
+    auto transaction = TRY(catalog.begin());
+    const PoolRow pool = TRY(catalog.pool(pool_id_));
+    TRY(finish_operation(catalog, pool_id_, operation));
+    TRY(catalog.set_transaction_id(pool_id_, pending.to));
+    TRY(catalog.clear_pending(pool_id_));
+    TRY(catalog.remember_answer(pending.request, pending.answer));
+    TRY(catalog.prune_log(pool.lv.vg_id));
+    return std::move(transaction).commit();
+}
+
+Result<> PoolOwner::undo(const PendingRow& pending, const RecordedOperation& operation) {
+    Catalog& catalog = session_.catalog;
+    auto transaction = TRY(catalog.begin());
+    TRY(catalog.clear_pending(pending.pool_id));
+    TRY(undo_operation(catalog, pool_id_, operation));
+    return std::move(transaction).commit();
+}
+
+TransactionId PoolOwner::transaction_id() {
+    TransactionId id{};
+    engine_.call([&](Pool& pool, PoolDevices&) { id = pool.status().transaction_id; });
+    return id;
+}
+
+// What another process wrote may be visible and not yet durable.
+Result<> PoolOwner::flush_metadata() {
+    Result<> outcome;
+    engine_.call([&](Pool&, PoolDevices& devices) { outcome = flush_now(devices.metadata()); });
+    return outcome;
+}
+
+Error PoolOwner::disagreement(TransactionId in_pool, const PoolRow& pool, const std::optional<PendingRow>& pending) const {
+    const std::string expected = pending ? fmt::format("{} or {}", pending->from, pending->to) : fmt::format("{}", pool.transaction_id);
+    return {Errc::corrupt, fmt::format("the pool's transaction id is {}, the catalog expects {}: one of the two was replaced by an older or newer "
+                                       "copy. Bring the matching catalog or physical volumes back", in_pool, expected)};
+}
+
+Result<> PoolOwner::recover() {
+    const PoolRow pool = TRY(session_.catalog.pool(pool_id_));
+    const auto pending = TRY(session_.catalog.pending(pool_id_));
+    const TransactionId in_pool = transaction_id();
+    if (!pending) {
+        if (in_pool != pool.transaction_id) return disagreement(in_pool, pool, pending);
+        return {};
+    }
+    const RecordedOperation operation = TRY(operation_from_json(pending->operation));
+    if (in_pool == pending->to) {
+        TRY(flush_metadata());
+        TRY(finish(*pending, operation));
+    } else if (in_pool == pending->from) {
+        auto outcome = carry_out(*pending, operation);
+        if (!outcome && !definite(outcome.error().code)) return std::move(outcome).error();
+        if (!outcome) {
+            Result<> dropped;
+            engine_.call([&](Pool&, PoolDevices& devices) { dropped = devices.drop_segments(session_, pool); });
+            TRY(std::move(dropped));
+        }
+    } else {
+        return disagreement(in_pool, pool, pending);
+    }
+    return {};
+}
+
+// The group's log may be one step behind: whoever comes next brings it up.
+void PoolOwner::sync_log(PoolAnswer& answer) {
+    const auto run = [&]() -> Result<> {
+        const PoolRow pool = TRY(session_.catalog.pool(pool_id_));
+        return sync_group_log(session_, TRY(group(pool)));
+    };
+    if (auto synced = run(); !synced) answer.warnings.push_back(synced.error().text);
+}
+
+// --- requests ------------------------------------------------------------------------------------
+
+Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MakeVolumesRequest& request) {
+    Catalog& catalog = session_.catalog;
+    auto transaction = TRY(catalog.begin());
+    const PoolRow pool = TRY(catalog.pool(pool_id_));
+    const GroupRow vg = TRY(group(pool));
+    if (pool.next_thin_id + request.volumes.size() > ThinId::max + 1ULL) {
+        return Error(Errc::unsupported, fmt::format("pool {}/{} has used all of its {} thin ids", vg.name, pool.lv.name, ThinId::max + 1));
+    }
+    MakeVolumes make;
+    PoolAnswer answer;
+    for (std::size_t i = 0; i < request.volumes.size(); ++i) {
+        const auto& wanted = request.volumes[i];
+        ThinRow row;
+        row.lv.vg_id = vg.id;
+        row.lv.uuid = new_uuid();
+        row.lv.name = wanted.name.empty() ? TRY(catalog.automatic_name(vg.id)) : wanted.name;
+        TRY(check_volume_name(row.lv.name));
+        if (TRY(catalog.lookup_lv(vg.id, row.lv.name))) {
+            return Error(Errc::exists, fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"", row.lv.name, vg.name));
+        }
+        row.lv.kind = LvKind::thin;
+        row.lv.read_only = wanted.read_only;
+        row.lv.pending = true;
+        row.lv.created = session_.now();
+        row.pool_id = pool_id_;
+        row.thin_id = ThinId::checked(pool.next_thin_id + i);
+        row.size = wanted.size;
+        row.skip_activation = wanted.skip_activation;
+        std::optional<ThinId> origin;
+        if (wanted.origin_id != 0) {
+            const ThinRow from = TRY(catalog.thin(wanted.origin_id));
+            if (from.pool_id != pool_id_) return Error(Errc::invalid_argument, fmt::format("volume {}/{} is in another pool", vg.name, from.lv.name));
+            row.origin_id = from.lv.id;
+            row.size = from.size;
+            origin = from.thin_id;
+        }
+        make.volumes.push_back({TRY(catalog.add_thin(row)), row.thin_id, origin});
+        answer.names.push_back(row.lv.name);
+    }
+    TRY(catalog.set_next_thin_id(pool_id_, static_cast<std::uint32_t>(pool.next_thin_id + request.volumes.size())));
+    const PendingRow pending = TRY(begin(std::move(transaction), pool, id, make, answer));
+    return carry_out(pending, make);
+}
+
+Result<PoolAnswer> PoolOwner::perform(const std::string& id, const RemoveVolumesRequest& request) {
+    Catalog& catalog = session_.catalog;
+    RemoveVolumes remove;
+    for (const std::int64_t lv_id : request.lv_ids) {
+        const ThinRow volume = TRY(catalog.thin(lv_id));
+        if (exports_ != nullptr && exports_->has(lv_id)) {
+            TRY(exports_->check_unused(lv_id));
+            if (!request.deactivate) return Error(Errc::busy, fmt::format("Logical volume {} is active", volume.lv.name));
+        }
+        remove.volumes.push_back({lv_id, volume.thin_id});
+    }
+    for (const std::int64_t lv_id : request.lv_ids) {
+        if (exports_ != nullptr && exports_->has(lv_id)) TRY(exports_->remove(lv_id));
+    }
+    auto transaction = TRY(catalog.begin());
+    const PoolRow pool = TRY(catalog.pool(pool_id_));
+    const PendingRow pending = TRY(begin(std::move(transaction), pool, id, remove));
+    return carry_out(pending, remove);
+}
+
+Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ResizeVolumeRequest& request) {
+    Catalog& catalog = session_.catalog;
+    auto transaction = TRY(catalog.begin());
+    const PoolRow pool = TRY(catalog.pool(pool_id_));
+    ThinRow volume = TRY(catalog.thin(request.lv_id));
+    PoolAnswer answer;
+    const Bytes before = volume.size;
+    volume.size = request.size;
+    if (request.size >= before) {
+        TRY(catalog.set_thin_size(request.lv_id, request.size));
+        TRY(catalog.remember_answer(id, to_json(Result<PoolAnswer>(answer))));
+        TRY(std::move(transaction).commit());
+        if (exports_ != nullptr) exports_->update(volume);
+        sync_log(answer);
+        return answer;
+    }
+    const ReduceVolume reduce{request.lv_id, volume.thin_id, request.size, VirtualBlock(divide_up(request.size.n, to_bytes(pool.chunk_size).n))};
+    const PendingRow pending = TRY(begin(std::move(transaction), pool, id, reduce));
+    auto outcome = carry_out(pending, reduce, [&] {
+        if (exports_ != nullptr) exports_->update(volume);  // nobody writes behind the new end from here on
+        return zero_tail(pool, volume);
+    });
+    if (!outcome && exports_ != nullptr) exports_->update(TRY(catalog.thin(request.lv_id)));
+    return outcome;
+}
+
+// The part of the last block behind the new end: growing again must show zeroes.
+Result<> PoolOwner::zero_tail(const PoolRow& pool, const ThinRow& volume) {
+    const std::uint64_t chunk = to_bytes(pool.chunk_size).n;
+    if (volume.size.n % chunk == 0) return {};
+    Result<Volume*> open = Error(Errc::io_error, "not opened");
+    engine_.call([&](Pool& p, PoolDevices&) { open = p.open_volume(volume.thin_id, volume.size, false); });
+    IoRequest zero;
+    zero.kind = IoKind::write_zeroes;
+    zero.to_block_end = true;
+    zero.volume = TRY(std::move(open));
+    zero.offset = ByteOffset(volume.size.n);
+    zero.length = Bytes(chunk - volume.size.n % chunk);
+    const auto outcome = engine_.run(zero);
+    engine_.call([&](Pool& p, PoolDevices&) { p.close_volume(*zero.volume); });
+    return outcome;
+}
+
+Result<> PoolOwner::add_segments(const GroupRow& vg, const PoolRow& pool, SegmentRole role, Extents extents, const std::vector<std::int64_t>& pv_ids) {
+    if (extents == Extents(0)) return {};
+    Catalog& catalog = session_.catalog;
+    const auto present = TRY(catalog.segments_of(pool.lv.id, role, true));
+    auto free = TRY(FreeExtents::of(TRY(catalog.pvs(vg.id)), TRY(catalog.segments(vg.id))));
+    ASSERT(!present.empty());
+    const SegmentRow& last = present.back();
+    const Placement behind{last.pv_id, last.pv_start, last.length};
+    Extents start = last.start + last.length;
+    for (const Placement& place : TRY(free.take(extents, pv_ids, &behind))) {
+        TRY(catalog.add_segment({0, vg.id, pool.lv.id, role, start, place.length, place.pv_id, place.start, true}));
+        start += place.length;
+    }
+    return {};
+}
+
+Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ExtendPoolRequest& request) {
+    Catalog& catalog = session_.catalog;
+    auto transaction = TRY(catalog.begin());
+    const PoolRow pool = TRY(catalog.pool(pool_id_));
+    const GroupRow vg = TRY(group(pool));
+    TRY(add_segments(vg, pool, SegmentRole::metadata, request.metadata, request.pv_ids));
+    TRY(add_segments(vg, pool, SegmentRole::data, request.data, request.pv_ids));
+    const auto sectors_of = [&](SegmentRole role) -> Result<Sectors> {
+        Sectors sum(0);
+        for (const SegmentRow& s : TRY(catalog.segments_of(pool_id_, role, true))) sum += vg.extent_size * s.length.n;
+        return sum;
+    };
+    GrowPool grow{};
+    if (request.data > Extents(0)) grow.data = DataBlocks(TRY(sectors_of(SegmentRole::data)).n / pool.chunk_size.n);
+    if (request.metadata > Extents(0)) {
+        const Sectors size = TRY(sectors_of(SegmentRole::metadata));
+        grow.metadata = std::min(to_metadata_blocks(size), max_metadata_blocks);
+        TRY(grow_spare(catalog, vg, Extents(size.n / vg.extent_size.n), session_.now()));
+    }
+    const PendingRow pending = TRY(begin(std::move(transaction), pool, id, grow));
+    auto answer = carry_out(pending, grow, [&] {
+        Result<> outcome;
+        engine_.call([&](Pool&, PoolDevices& devices) {
+            outcome = devices.add_segments(session_, vg, pool);
+            if (outcome) outcome = devices.allocate_metadata(session_, vg, pool);
+        });
+        return outcome;
+    });
+    if (answer) return answer;
+    Result<> dropped;
+    engine_.call([&](Pool&, PoolDevices& devices) { dropped = devices.drop_segments(session_, pool); });
+    TRY(std::move(dropped));
+    return answer;
+}
+
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const ActivateRequest& request) {
+    if (exports_ == nullptr) return Error(Errc::unsupported, "the pool has no server");
+    for (const std::int64_t lv_id : request.lv_ids) TRY(exports_->add(TRY(session_.catalog.thin(lv_id))));
+    return PoolAnswer{};
+}
+
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const DeactivateRequest& request) {
+    if (exports_ == nullptr) return PoolAnswer{};
+    for (const std::int64_t lv_id : request.lv_ids) {
+        if (exports_->has(lv_id)) TRY(exports_->check_unused(lv_id));
+    }
+    for (const std::int64_t lv_id : request.lv_ids) {
+        if (exports_->has(lv_id)) TRY(exports_->remove(lv_id));
+    }
+    return PoolAnswer{};
+}
+
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const RefreshRequest&) {
+    if (exports_ == nullptr) return PoolAnswer{};
+    for (const ThinRow& volume : TRY(session_.catalog.thins_of_pool(pool_id_))) {
+        if (exports_->has(volume.lv.id)) exports_->update(volume);
+    }
+    return PoolAnswer{};
+}
+
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const StatusRequest&) {
+    PoolAnswer answer;
+    answer.pid = ::getpid();
+    engine_.call([&](Pool& pool, PoolDevices& devices) {
+        const PoolStatus s = pool.status();
+        answer.mode = name_of(s.mode);
+        answer.trouble = s.trouble;
+        answer.needs_check = s.needs_check;
+        answer.transaction_id = s.transaction_id.n;
+        answer.data_blocks = s.data_size.n;
+        answer.data_used = s.data_used.n;
+        answer.metadata_blocks = s.metadata_size.n;
+        answer.metadata_used = s.metadata_used.n;
+        answer.commits = s.commits;
+        answer.flushes = devices.flushes();
+    });
+    if (exports_ != nullptr) answer.active = exports_->list();
+    return answer;
+}
+
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const PinRequest&) { return Error(Errc::unsupported, "pins belong to a connection"); }
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const ReadMetadataRequest&) {
+    return Error(Errc::unsupported, "pins belong to a connection");
+}
+
+}  // namespace thinvol

@@ -1,0 +1,95 @@
+// pool_request: what the owner of a pool can be asked, in this process or over its control socket.
+//
+// Units       bytes of volumes, extents of the group
+// Invariants  (1) a request has a UUID; asked again with the same one, the owner answers as the first time
+//             (2) objects are named by their catalog ids: a rename in between disturbs nothing
+// Errors      invalid_argument for text that is no request
+// Threads     any; values
+// Source      none
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/pool.h"
+
+namespace thinvol {
+
+struct MakeVolumesRequest {
+    struct One {
+        std::string name;  // empty: automatic
+        Bytes size{};      // of a snapshot: its origin's, whatever is said here
+        std::int64_t origin_id = 0;
+        bool read_only = false;
+        bool skip_activation = false;
+    };
+    std::vector<One> volumes;
+};
+struct RemoveVolumesRequest {
+    std::vector<std::int64_t> lv_ids;
+    bool deactivate = false;  // those that are active, but never one that a client has open
+};
+struct ResizeVolumeRequest {
+    std::int64_t lv_id = 0;
+    Bytes size{};
+};
+struct ExtendPoolRequest {
+    Extents data{};
+    Extents metadata{};
+    std::vector<std::int64_t> pv_ids;
+};
+struct ActivateRequest {
+    std::vector<std::int64_t> lv_ids;
+};
+struct DeactivateRequest {
+    std::vector<std::int64_t> lv_ids;
+};
+struct StatusRequest {};
+// Names of volumes changed in the catalog.
+struct RefreshRequest {};
+// The durable transaction stays as it is while this connection lives; answered with its superblock and size.
+struct PinRequest {};
+// Metadata blocks of the pinned transaction.
+struct ReadMetadataRequest {
+    std::uint64_t first = 0;
+    std::uint64_t count = 0;
+};
+
+struct PoolRequest {
+    std::string id;
+    std::variant<MakeVolumesRequest, RemoveVolumesRequest, ResizeVolumeRequest, ExtendPoolRequest, ActivateRequest, DeactivateRequest,
+                 StatusRequest, RefreshRequest, PinRequest, ReadMetadataRequest>
+        what;
+};
+
+struct ActiveVolume {
+    std::int64_t lv_id = 0;
+    std::uint32_t clients = 0;
+    std::uint64_t mapped_blocks = 0;
+    std::string uri;
+};
+
+struct PoolAnswer {
+    std::vector<std::string> warnings;
+    std::vector<std::string> names;  // of volumes made, in the order asked
+    // Of StatusRequest.
+    std::string mode;
+    std::string trouble;
+    bool needs_check = false;
+    std::uint64_t transaction_id = 0;
+    std::uint64_t data_blocks = 0, data_used = 0, metadata_blocks = 0, metadata_used = 0;
+    std::uint64_t flushes = 0, commits = 0;
+    std::int64_t pid = 0;
+    std::vector<ActiveVolume> active;
+    // Of PinRequest and ReadMetadataRequest: bytes that follow the answer.
+    std::uint64_t bytes_following = 0;
+};
+
+std::string to_json(const PoolRequest& request);
+Result<PoolRequest> request_from_json(std::string_view text);
+std::string to_json(const Result<PoolAnswer>& answer);
+Result<PoolAnswer> answer_from_json(std::string_view text);
+
+}  // namespace thinvol
