@@ -54,10 +54,13 @@ void Ring::submit() {
     }
 }
 
+void Ring::acknowledge() {
+    std::uint64_t events = 0;
+    if (::read(event_fd_, &events, sizeof events) < 0) ASSERT(errno == EAGAIN || errno == EINTR);
+}
+
 void Ring::reap(bool wait) {
     if (wait) submit();
-    std::uint64_t events = 0;
-    if (!wait && ::read(event_fd_, &events, sizeof events) < 0) ASSERT(errno == EAGAIN || errno == EINTR);
     io_uring_cqe* cqe = nullptr;
     if (wait && in_flight_ > 0) {
         while (io_uring_wait_cqe(ring_.get(), &cqe) == -EINTR) {

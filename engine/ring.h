@@ -34,8 +34,9 @@ public:
     // Runs complete() of what ended; with `wait` sleeps until something has.
     void reap(bool wait);
     std::size_t in_flight() const { return in_flight_; }
-    // Readable when reap() has something to do.
+    // Readable when reap() has something to do, until acknowledge().
     int event_fd() const { return event_fd_; }
+    void acknowledge();
 
 private:
     Ring() = default;

@@ -1,0 +1,105 @@
+#include "libvm/nbd_server.h"
+
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "libvm/control_protocol.h"
+#include "libvm/nbd_connection.h"
+
+namespace thinvol {
+namespace {
+
+constexpr std::size_t connections_max = 1024;
+constexpr int socket_buffer_bytes = 4 << 20;
+
+}  // namespace
+
+NbdServer::NbdServer(Reactor& reactor, Pool& pool) : reactor_(reactor), pool_(pool) {
+    reactor_.every(std::chrono::seconds(5), [this] { sweep(); });
+}
+
+NbdServer::~NbdServer() = default;
+
+void NbdServer::listen(UniqueFd socket) {
+    socket_ = std::move(socket);
+    reactor_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t) { accept(); });
+}
+
+void NbdServer::stop_listening() {
+    if (!socket_) return;
+    reactor_.forget(socket_.get());
+    socket_.reset();
+}
+
+void NbdServer::accept() {
+    UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!client || !peer_may_connect(client.get()) || connections_.size() >= connections_max) return;
+    ::setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes, sizeof socket_buffer_bytes);
+    ::setsockopt(client.get(), SOL_SOCKET, SO_RCVBUF, &socket_buffer_bytes, sizeof socket_buffer_bytes);
+    connections_.push_back(std::make_unique<NbdConnection>(*this, std::move(client)));
+}
+
+// Clients that stay silent in the middle of the handshake do not hold their place for ever.
+void NbdServer::sweep() {
+    for (auto& connection : connections_) {
+        if (connection->negotiates_too_long()) connection->close();
+    }
+}
+
+bool NbdServer::run_once() {
+    bool progress = false;
+    for (auto& connection : connections_) progress = connection->run_once() || progress;
+    std::erase_if(connections_, [](const auto& c) { return c->closed(); });
+    return progress;
+}
+
+void NbdServer::drop_clients() {
+    for (auto& connection : connections_) connection->close();
+}
+
+NbdExport* NbdServer::find(std::string_view name) {
+    // An empty name means the default: where there is one export, that.
+    if (name.empty() && exports_.size() == 1) return exports_.begin()->second.get();
+    for (auto& [id, exported] : exports_) {
+        if (exported->name == name) return exported.get();
+    }
+    return nullptr;
+}
+
+Result<> NbdServer::add(const ThinRow& row) {
+    if (exports_.contains(row.lv.id)) return {};
+    auto exported = std::make_unique<NbdExport>();
+    exported->lv_id = row.lv.id;
+    exported->name = row.lv.name;
+    exported->thin_id = row.thin_id;
+    exported->volume = TRY(pool_.open_volume(row.thin_id, row.size, row.lv.read_only));
+    exports_.emplace(row.lv.id, std::move(exported));
+    return {};
+}
+
+Result<> NbdServer::check_unused(std::int64_t lv_id) const {
+    const auto it = exports_.find(lv_id);
+    if (it == exports_.end() || it->second->clients == 0) return {};
+    return Error(Errc::busy, fmt::format("Logical volume {} in use: {} client{} connected", it->second->name, it->second->clients,
+                                         it->second->clients == 1 ? " is" : "s are"));
+}
+
+Result<> NbdServer::remove(std::int64_t lv_id) {
+    TRY(check_unused(lv_id));
+    const auto it = exports_.find(lv_id);
+    if (it == exports_.end()) return {};
+    pool_.close_volume(*it->second->volume);
+    exports_.erase(it);
+    return {};
+}
+
+void NbdServer::update(const ThinRow& row) {
+    const auto it = exports_.find(row.lv.id);
+    if (it == exports_.end()) return;
+    it->second->name = row.lv.name;
+    it->second->volume->size = row.size;
+    it->second->volume->read_only = row.lv.read_only;
+}
+
+}  // namespace thinvol

@@ -1,0 +1,333 @@
+#include "libvm/pool_server.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <future>
+#include <list>
+#include <thread>
+
+#include "libvm/control_protocol.h"
+#include "libvm/nbd_server.h"
+#include "libvm/pool_owner.h"
+#include "libvm/uri.h"
+
+namespace thinvol {
+namespace {
+
+constexpr auto lock_wait = std::chrono::seconds(10);
+constexpr auto commit_interval = std::chrono::seconds(1);
+constexpr auto patience = std::chrono::seconds(10);  // with the last clients and commits
+constexpr auto idle_limit = std::chrono::seconds(10);  // without ever having been asked to activate anything
+constexpr std::size_t control_connections_max = 64;
+constexpr std::uint64_t read_blocks_max = 2048;
+
+// The pool on the reactor's thread, for others.
+class ServedPool : public PoolEngine {
+public:
+    ServedPool(Reactor& reactor, LocalPool& local) : reactor_(reactor), local_(local) {}
+
+    void call(const std::function<void(Pool&, PoolDevices&)>& body) override {
+        reactor_.call([&] { body(local_.pool(), local_.devices()); });
+    }
+    Result<> apply(std::vector<PoolOperation> operations, TransactionId from, TransactionId to) override {
+        ApplyRequest request;
+        request.operations = std::move(operations);
+        request.from = from;
+        request.to = to;
+        return wait_for(request, [&] { local_.pool().apply(request); });
+    }
+    Result<> run(IoRequest& request) override {
+        return wait_for(request, [&] { local_.pool().submit(request); });
+    }
+
+private:
+    template <class Request, class Start>
+    Result<> wait_for(Request& request, Start&& start) {
+        std::promise<void> ended;
+        request.owner = &ended;
+        request.done = [](Request& r) { static_cast<std::promise<void>*>(r.owner)->set_value(); };
+        auto future = ended.get_future();
+        reactor_.call(start);
+        future.wait();
+        return std::move(request.outcome);
+    }
+    Reactor& reactor_;
+    LocalPool& local_;
+};
+
+class ServedExports : public Exports {
+public:
+    ServedExports(Reactor& reactor, NbdServer& nbd, std::filesystem::path socket) : reactor_(reactor), nbd_(nbd), socket_(std::move(socket)) {}
+
+    Result<> add(const ThinRow& v) override { return there<Result<>>([&] { return nbd_.add(v); }); }
+    Result<> remove(std::int64_t id) override { return there<Result<>>([&] { return nbd_.remove(id); }); }
+    bool has(std::int64_t id) override { return there<bool>([&] { return nbd_.has(id); }); }
+    Result<> check_unused(std::int64_t id) override { return there<Result<>>([&] { return nbd_.check_unused(id); }); }
+    void update(const ThinRow& v) override { reactor_.call([&] { nbd_.update(v); }); }
+    std::vector<ActiveVolume> list() override {
+        return there<std::vector<ActiveVolume>>([&] {
+            std::vector<ActiveVolume> active;
+            for (const auto& [id, e] : nbd_.exports()) {
+                const std::uint64_t mapped = e->volume->device == nullptr ? 0 : e->volume->device->details.mapped_blocks;
+                active.push_back({id, e->clients, mapped, nbd_uri(e->name, socket_)});
+            }
+            return active;
+        });
+    }
+
+private:
+    template <class T, class Body>
+    T there(Body&& body) {
+        std::optional<T> value;
+        reactor_.call([&] { value.emplace(body()); });
+        return std::move(*value);
+    }
+    Reactor& reactor_;
+    NbdServer& nbd_;
+    std::filesystem::path socket_;
+};
+
+class Server {
+public:
+    Server(const Environment& environment, Session session, Session control_session)
+        : environment_(environment), session_(std::move(session)), control_session_(std::move(control_session)) {}
+    Result<> open(const std::string& pool_uuid);
+    void serve();
+
+private:
+    struct ControlConnection {
+        UniqueFd socket;
+        std::thread thread;
+        std::atomic<bool> ended = false;
+    };
+    // A pinned transaction, read by way of descriptors of its own.
+    struct PinnedReader {
+        Pool::Pin pin;
+        std::unique_ptr<PoolDevices> devices;
+    };
+    void accept_control();
+    void converse(ControlConnection& connection);
+    Result<PoolAnswer> execute(const PoolRequest& request, std::optional<PinnedReader>& pinned, std::vector<std::byte>& following);
+    Result<PoolAnswer> pin(std::optional<PinnedReader>& pinned, std::vector<std::byte>& following);
+    static Result<PoolAnswer> read(PinnedReader& pinned, const ReadMetadataRequest& request, std::vector<std::byte>& following);
+    void stop();
+
+    Environment environment_;
+    Session session_;          // of the main thread, until it serves
+    Session control_session_;  // under request_mutex_
+    GroupRow group_;
+    PoolRow pool_;
+    std::unique_ptr<Ring> ring_;
+    std::unique_ptr<LocalPool> local_;
+    Reactor reactor_;
+    std::unique_ptr<NbdServer> nbd_;
+    std::unique_ptr<ServedPool> served_;
+    std::unique_ptr<ServedExports> exports_;
+    std::unique_ptr<PoolOwner> owner_;
+    UniqueFd control_socket_;
+    UniqueFd signals_;
+    std::mutex request_mutex_;
+    std::list<ControlConnection> control_;  // the reactor's thread
+    bool asked_to_activate_ = false;        // the reactor's thread
+    // Once stopping_ is set no request begins; the reactor goes on until those that had begun have ended.
+    std::atomic<bool> stopping_ = false;
+    std::atomic<int> executing_ = 0;
+    std::chrono::steady_clock::time_point stop_began_;
+};
+
+Result<> Server::open(const std::string& pool_uuid) {
+    const auto row = TRY(session_.catalog.lookup_pool(pool_uuid));
+    if (!row) return Error(Errc::not_found, fmt::format("no pool {}", pool_uuid));
+    pool_ = *row;
+    group_ = TRY(session_.catalog.group(pool_.lv.vg_id));
+    if (auto ring = Ring::open(256)) ring_ = std::move(*ring);  // refused in some containers: then without
+    const auto end = std::chrono::steady_clock::now() + lock_wait;
+    for (;;) {
+        auto local = LocalPool::open(session_, group_, pool_, ring_.get());
+        if (local) {
+            local_ = std::move(*local);
+            break;
+        }
+        if (local.error().code != Errc::busy || std::chrono::steady_clock::now() > end) return std::move(local).error();
+        if (ControlClient::connect(environment_.control_socket(pool_uuid))) return Error(Errc::exists, "the pool is served already");
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    TRY(make_private_directory(environment_.run_dir));
+    nbd_ = std::make_unique<NbdServer>(reactor_, local_->pool());
+    nbd_->listen(TRY(listen_on(environment_.nbd_socket(pool_uuid))));
+    served_ = std::make_unique<ServedPool>(reactor_, *local_);
+    exports_ = std::make_unique<ServedExports>(reactor_, *nbd_, environment_.nbd_socket(pool_uuid));
+    owner_ = std::make_unique<PoolOwner>(control_session_, *served_, pool_, exports_.get());
+    control_socket_ = TRY(listen_on(environment_.control_socket(pool_uuid)));
+    reactor_.watch(control_socket_.get(), EPOLLIN, [this](std::uint32_t) { accept_control(); });
+
+    sigset_t set;
+    ::sigemptyset(&set);
+    ::sigaddset(&set, SIGTERM);
+    ::sigaddset(&set, SIGINT);
+    ::sigaddset(&set, SIGHUP);
+    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    signals_ = UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    reactor_.watch(signals_.get(), EPOLLIN, [this](std::uint32_t) {
+        signalfd_siginfo info{};
+        while (::read(signals_.get(), &info, sizeof info) == sizeof info) stop();
+    });
+    if (ring_) reactor_.watch(ring_->event_fd(), EPOLLIN, [this](std::uint32_t) { ring_->acknowledge(); });
+    reactor_.every(commit_interval, [this] { local_->pool().commit_if_changed(); });
+    return {};
+}
+
+// Ends the reactor once clients and pool have come to rest, or after a while without them.
+void Server::stop() {
+    if (stopping_.exchange(true)) return;
+    stop_began_ = std::chrono::steady_clock::now();
+    nbd_->stop_listening();
+    nbd_->drop_clients();
+    local_->pool().commit_if_changed();
+    reactor_.every(std::chrono::milliseconds(20), [] {});  // looks again soon
+}
+
+void Server::serve() {
+    bool at_rest = false;
+    const auto began = std::chrono::steady_clock::now();
+    reactor_.set_work([&] {
+        const bool progress = local_->pool().run_once();
+        const bool sent = nbd_->run_once();
+        if (progress || sent) return true;
+        const auto now = std::chrono::steady_clock::now();
+        if (!asked_to_activate_ && now - began > idle_limit) stop();
+        if (!stopping_) return false;
+        at_rest = executing_ == 0 && !nbd_->has_connections() && local_->pool().status().settled;
+        if (at_rest || now - stop_began_ > patience) reactor_.stop();
+        return false;
+    });
+    reactor_.run();
+    if (!at_rest) {
+        // A device or client hangs. What was flushed is durable; the lock goes with the process.
+        fmt::print(stderr, "thinvold: giving up waiting for requests in flight\n");
+        std::_Exit(1);
+    }
+    // Whoever waits for an answer gets it; whoever would ask now is cut off and asks the next owner.
+    reactor_.forget(control_socket_.get());
+    control_socket_.reset();
+    for (ControlConnection& connection : control_) ::shutdown(connection.socket.get(), SHUT_RD);
+    for (ControlConnection& connection : control_) connection.thread.join();
+    std::error_code ignored;
+    std::filesystem::remove(environment_.control_socket(pool_.lv.uuid), ignored);
+    std::filesystem::remove(environment_.nbd_socket(pool_.lv.uuid), ignored);
+}
+
+// --- control -------------------------------------------------------------------------------------
+
+void Server::accept_control() {
+    control_.remove_if([](ControlConnection& c) {
+        if (c.ended) c.thread.join();
+        return c.ended.load();
+    });
+    UniqueFd client(::accept4(control_socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!client || !peer_may_connect(client.get()) || control_.size() >= control_connections_max || stopping_) return;
+    ControlConnection& connection = control_.emplace_back();
+    connection.socket = std::move(client);
+    connection.thread = std::thread([this, &connection] { converse(connection); });
+}
+
+void Server::converse(ControlConnection& connection) {
+    const int fd = connection.socket.get();
+    std::optional<PinnedReader> pinned;
+    bool going = send_hello(fd).has_value();
+    while (going) {
+        const auto text = receive_frame(fd);
+        if (!text || !*text) break;
+        std::vector<std::byte> following;
+        ++executing_;
+        if (!stopping_) {
+            const auto request = request_from_json(**text);
+            const auto answer = request ? execute(*request, pinned, following) : Result<PoolAnswer>(request.error());
+            going = send_frame(fd, to_json(answer)).has_value() && send_bytes(fd, following).has_value();
+            const bool activates = request && std::holds_alternative<ActivateRequest>(request->what);
+            served_->call([&](Pool&, PoolDevices&) {
+                asked_to_activate_ = asked_to_activate_ || activates;
+                if (asked_to_activate_ && nbd_->empty()) stop();
+            });
+        } else {
+            going = false;  // the client asks the next owner
+        }
+        --executing_;
+    }
+    if (pinned) served_->call([&](Pool& pool, PoolDevices&) { pool.unpin(pinned->pin); });
+    ::shutdown(fd, SHUT_RDWR);
+    connection.ended = true;
+}
+
+Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<PinnedReader>& pinned, std::vector<std::byte>& following) {
+    if (std::holds_alternative<PinRequest>(request.what)) return pin(pinned, following);
+    if (const auto* read_request = std::get_if<ReadMetadataRequest>(&request.what)) {
+        if (!pinned) return Error(Errc::invalid_argument, "nothing is pinned on this connection");
+        return read(*pinned, *read_request, following);
+    }
+    const std::scoped_lock lock(request_mutex_);
+    return owner_->execute(request);
+}
+
+Result<PoolAnswer> Server::pin(std::optional<PinnedReader>& pinned, std::vector<std::byte>& following) {
+    if (pinned) return Error(Errc::exists, "this connection has a pinned transaction already");
+    Result<Pool::Pin> taken = Error(Errc::io_error, "not pinned");
+    std::uint64_t blocks = 0;
+    served_->call([&](Pool& pool, PoolDevices&) {
+        taken = pool.pin();
+        blocks = pool.status().metadata_size.n;
+    });
+    const Pool::Pin pin = TRY(std::move(taken));
+    std::unique_ptr<PoolDevices> devices;
+    {
+        const std::scoped_lock lock(request_mutex_);
+        auto opened = PoolDevices::open(control_session_, group_, pool_, false, nullptr);
+        if (!opened) {
+            served_->call([&](Pool& pool, PoolDevices&) { pool.unpin(pin); });
+            return std::move(opened).error();
+        }
+        devices = std::move(*opened);
+    }
+    pinned.emplace(PinnedReader{pin, std::move(devices)});
+    PoolAnswer answer;
+    answer.metadata_blocks = blocks;
+    answer.bytes_following = pin.superblock.size();
+    following.assign(pin.superblock.begin(), pin.superblock.end());
+    return answer;
+}
+
+Result<PoolAnswer> Server::read(PinnedReader& pinned, const ReadMetadataRequest& request, std::vector<std::byte>& following) {
+    if (request.count == 0 || request.count > read_blocks_max) {
+        return Error(Errc::invalid_argument, fmt::format("{} blocks at once, the most is {}", request.count, read_blocks_max));
+    }
+    following.resize(request.count * metadata_block_bytes);
+    TRY(read_now(pinned.devices->metadata(), Sector(request.first * (metadata_block_bytes / sector_bytes)), following));
+    PoolAnswer answer;
+    answer.bytes_following = following.size();
+    return answer;
+}
+
+}  // namespace
+
+Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid, const std::function<void(const Result<>&)>& ready) {
+    const auto start = [&]() -> Result<std::unique_ptr<Server>> {
+        auto server = std::make_unique<Server>(environment, TRY(Session::open(environment)), TRY(Session::open(environment)));
+        TRY(server->open(pool_uuid));
+        return server;
+    };
+    auto server = start();
+    ready(server ? Result<>() : Result<>(server.error()));
+    if (!server) return std::move(server).error();
+    (*server)->serve();
+    return {};
+}
+
+}  // namespace thinvol
