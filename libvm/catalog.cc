@@ -170,6 +170,9 @@ Result<ThinRow> Catalog::thin(std::int64_t lv_id) {
 Result<std::vector<PoolRow>> Catalog::pools(std::int64_t vg_id) {
     return rows(db_, read_pool, pool_query + "WHERE lv.vg_id = ? AND NOT pending ORDER BY name", vg_id);
 }
+Result<std::vector<PoolRow>> Catalog::unfinished_pools(std::int64_t vg_id) {
+    return rows(db_, read_pool, pool_query + "WHERE lv.vg_id = ? AND (lv.pending OR lv.id IN (SELECT id FROM pending))", vg_id);
+}
 Result<std::vector<ThinRow>> Catalog::thins(std::int64_t vg_id) {
     return rows(db_, read_thin, thin_query + "WHERE lv.vg_id = ? AND NOT pending ORDER BY name", vg_id);
 }
@@ -238,6 +241,7 @@ Result<> Catalog::remove_group(std::int64_t id) {
     return db_.run("DELETE FROM vg WHERE id = ?", id);
 }
 Result<> Catalog::remove_pv(std::int64_t id) { return db_.run("DELETE FROM pv WHERE id = ?", id); }
+Result<> Catalog::set_keeps_log(std::int64_t pv_id) { return db_.run("UPDATE pv SET keeps_log = 1 WHERE id = ?", pv_id); }
 Result<> Catalog::remove_lv(std::int64_t id) { return db_.run("DELETE FROM lv WHERE id = ?", id); }
 Result<> Catalog::remove_segment(std::int64_t id) { return db_.run("DELETE FROM segment WHERE id = ?", id); }
 Result<> Catalog::rename_lv(std::int64_t id, std::string_view name) { return db_.run("UPDATE lv SET name = ? WHERE id = ?", name, id); }

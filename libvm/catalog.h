@@ -126,6 +126,8 @@ public:
     Result<std::optional<PoolRow>> lookup_pool(std::string_view uuid);
     Result<ThinRow> thin(std::int64_t lv_id);
     Result<std::vector<PoolRow>> pools(std::int64_t vg_id);
+    // Pools half made, or with an operation half done.
+    Result<std::vector<PoolRow>> unfinished_pools(std::int64_t vg_id);
     Result<std::vector<ThinRow>> thins(std::int64_t vg_id);
     Result<std::vector<ThinRow>> thins_of_pool(std::int64_t pool_id, bool with_pending = false);
     Result<std::optional<LvRow>> spare(std::int64_t vg_id);
@@ -143,6 +145,7 @@ public:
     Result<std::int64_t> add_segment(const SegmentRow& row);
     Result<> remove_group(std::int64_t id);
     Result<> remove_pv(std::int64_t id);
+    Result<> set_keeps_log(std::int64_t pv_id);
     Result<> remove_lv(std::int64_t id);
     Result<> remove_segment(std::int64_t id);
     Result<> rename_lv(std::int64_t id, std::string_view name);

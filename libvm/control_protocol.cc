@@ -133,8 +133,8 @@ Result<ControlClient> ControlClient::connect(const std::filesystem::path& path) 
 }
 
 Result<PoolAnswer> ControlClient::ask(const PoolRequest& request) {
-    TRY(send_frame(fd_.get(), to_json(request)));
-    const auto text = TRY(receive_frame(fd_.get()));
+    TRY(send(request));
+    const auto text = TRY(receive_answer());
     if (!text) return Error(Errc::io_error, "control connection: the server closed it without an answer");
     return answer_from_json(*text);
 }

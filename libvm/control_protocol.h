@@ -43,6 +43,9 @@ public:
     // not_found when no server listens there.
     static Result<ControlClient> connect(const std::filesystem::path& path);
     Result<PoolAnswer> ask(const PoolRequest& request);
+    // The two halves of ask(), for who must tell a lost answer from an answered error.
+    Result<> send(const PoolRequest& request) { return send_frame(fd_.get(), to_json(request)); }
+    Result<std::optional<std::string>> receive_answer() { return receive_frame(fd_.get()); }
     // What the last answer said would follow.
     Result<> receive(std::span<std::byte> bytes) { return receive_bytes(fd_.get(), bytes); }
 

@@ -1,0 +1,36 @@
+// pool_access: the way to a pool's owner, whoever that is at the moment.
+//
+// Units       none
+// Invariants  (1) a request that got no answer is sent again with the same UUID: it happens once
+//             (2) if nobody owns the pool, this process does for the time of the request
+// Errors      as PoolOwner; busy: the pool was held by others for longer than a request ever takes
+// Threads     one
+// Source      none
+#pragma once
+
+#include "libvm/control_protocol.h"
+#include "libvm/pool_owner.h"
+
+namespace thinvol {
+
+// Asks the pool's server, or does it in this process.
+Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool, const PoolRequest& request);
+// Asks the pool's server, starting it if there is none.
+Result<PoolAnswer> ask_server(Session& session, const GroupRow& group, const PoolRow& pool, const PoolRequest& request);
+// Nothing if the pool has no server.
+Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, const PoolRow& pool, const PoolRequest& request);
+PoolRequest new_request(decltype(PoolRequest::what) what);
+
+// Deactivates all volumes of the pool, and waits for its server to be gone. busy if a client has one open.
+Result<> stop_server(Session& session, const PoolRow& pool);
+
+// The pool's metadata as they are durable, to be read: by way of the server, which pins them, or from the
+// devices, with the pool's lock held.
+class MetadataView {
+public:
+    virtual ~MetadataView() = default;
+    virtual BlockQueue& device() = 0;
+    static Result<std::unique_ptr<MetadataView>> open(Session& session, const GroupRow& group, const PoolRow& pool);
+};
+
+}  // namespace thinvol
