@@ -246,6 +246,12 @@ Result<> Catalog::remove_lv(std::int64_t id) { return db_.run("DELETE FROM lv WH
 Result<> Catalog::remove_segment(std::int64_t id) { return db_.run("DELETE FROM segment WHERE id = ?", id); }
 Result<> Catalog::rename_lv(std::int64_t id, std::string_view name) { return db_.run("UPDATE lv SET name = ? WHERE id = ?", name, id); }
 Result<> Catalog::rename_group(std::int64_t id, std::string_view name) { return db_.run("UPDATE vg SET name = ? WHERE id = ?", name, id); }
+Result<> Catalog::set_read_only(std::int64_t lv_id, bool read_only) {
+    return db_.run("UPDATE lv SET read_only = ? WHERE id = ?", std::int64_t{read_only}, lv_id);
+}
+Result<> Catalog::set_skip_activation(std::int64_t lv_id, bool skip) {
+    return db_.run("UPDATE thin SET skip_activation = ? WHERE id = ?", std::int64_t{skip}, lv_id);
+}
 Result<> Catalog::set_thin_size(std::int64_t id, Bytes size) { return db_.run("UPDATE thin SET size_bytes = ? WHERE id = ?", signed_of(size.n), id); }
 Result<> Catalog::set_next_thin_id(std::int64_t pool_id, std::uint32_t next) {
     return db_.run("UPDATE pool SET next_thin_id = ? WHERE id = ?", std::int64_t{next}, pool_id);

@@ -150,6 +150,8 @@ public:
     Result<> remove_segment(std::int64_t id);
     Result<> rename_lv(std::int64_t id, std::string_view name);
     Result<> rename_group(std::int64_t id, std::string_view name);
+    Result<> set_read_only(std::int64_t lv_id, bool read_only);
+    Result<> set_skip_activation(std::int64_t lv_id, bool skip);
     Result<> set_thin_size(std::int64_t id, Bytes size);
     Result<> set_next_thin_id(std::int64_t pool_id, std::uint32_t next);
     Result<> set_transaction_id(std::int64_t pool_id, TransactionId id);

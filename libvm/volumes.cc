@@ -212,6 +212,12 @@ Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, cons
     return result;
 }
 
+Result<VolumeResult> announce_change(Session& session, const GroupRow& group) {
+    VolumeResult result;
+    sync_log(session, group, result);
+    return result;
+}
+
 Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids) {
     TRY(ask_server(session, group, pool, new_request(ActivateRequest{lv_ids})));
     return {};

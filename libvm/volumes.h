@@ -55,6 +55,9 @@ Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, cons
 // A pool or a thin volume. Clients that are connected stay; new ones find the new name.
 Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, const LvRow& volume, const std::string& name);
 
+// After a change of the catalog alone: brings the group's log up to it.
+Result<VolumeResult> announce_change(Session& session, const GroupRow& group);
+
 Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids);
 Result<> deactivate(Session& session, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids);
 // Which volumes of the pool are active, and the pool's state; nothing if none is.

@@ -1,0 +1,44 @@
+// table: all commands.
+//
+// Units       none
+// Invariants  sorted by name
+// Errors      none
+// Threads     any; constants
+// Source      none
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "commands/command_spec.h"
+
+namespace thinvol {
+
+extern const CommandSpec complete_command;
+extern const CommandSpec help_command;
+extern const CommandSpec tvchange;
+extern const CommandSpec tvcheck;
+extern const CommandSpec tvcreate;
+extern const CommandSpec tvdisplay;
+extern const CommandSpec tvdump;
+extern const CommandSpec tvextend;
+extern const CommandSpec tvgcreate;
+extern const CommandSpec tvgextend;
+extern const CommandSpec tvgreduce;
+extern const CommandSpec tvgremove;
+extern const CommandSpec tvgrename;
+extern const CommandSpec tvgs;
+extern const CommandSpec tvpvs;
+extern const CommandSpec tvreduce;
+extern const CommandSpec tvremove;
+extern const CommandSpec tvrename;
+extern const CommandSpec tvresize;
+extern const CommandSpec tvs;
+extern const CommandSpec tvscan;
+extern const CommandSpec tvsnapshot;
+extern const CommandSpec version_command;
+
+std::span<const CommandSpec* const> all_commands();
+const CommandSpec* find_command(std::string_view name);
+
+}  // namespace thinvol

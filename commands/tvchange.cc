@@ -1,0 +1,85 @@
+#include <map>
+
+#include "commands/invocation.h"
+#include "commands/lookup.h"
+#include "commands/table.h"
+
+namespace thinvol {
+namespace {
+
+constexpr OptionSpec options[] = {
+    {"activate", 'a', Value::activation, "y: export the volumes; n: stop exporting them."},
+    {"ignoreactivationskip", 'K', Value::none, "Activate volumes that are flagged to be skipped too."},
+    {"setactivationskip", 'k', Value::yes_no, "Flag the volumes to be skipped by activation, or clear the flag."},
+    {"permission", 'p', Value::permission, "Whether the volumes may be written."},
+};
+constexpr OperandSpec operands[] = {
+    {"VG|VG/Thin", Value::active_or_volume, "Thin volumes; a group stands for all in it.", true, true},
+};
+constexpr std::string_view examples[] = {"tvchange -ay vg0/root", "tvchange -ay -K vg0/snap", "tvchange -an vg0"};
+
+// The volumes of the operands by their pools: a pool's server is asked once.
+struct PoolBatch {
+    GroupRow group;
+    PoolRow pool;
+    std::vector<std::int64_t> lv_ids;
+};
+Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<FoundThin>& volumes) {
+    std::map<std::int64_t, PoolBatch> batches;
+    for (const FoundThin& v : volumes) {
+        auto it = batches.find(v.thin.pool_id);
+        if (it == batches.end()) it = batches.emplace(v.thin.pool_id, PoolBatch{v.group, TRY(session.catalog.pool(v.thin.pool_id)), {}}).first;
+        it->second.lv_ids.push_back(v.thin.lv.id);
+    }
+    std::vector<PoolBatch> all;
+    for (auto& [id, batch] : batches) all.push_back(std::move(batch));
+    return all;
+}
+
+Result<> change_properties(Invocation& call, Session& session, const std::vector<FoundThin>& volumes) {
+    auto transaction = TRY(session.catalog.begin());
+    for (const FoundThin& v : volumes) {
+        if (call.has("setactivationskip")) TRY(session.catalog.set_skip_activation(v.thin.lv.id, call.value("setactivationskip") == "y"));
+        if (call.has("permission")) TRY(session.catalog.set_read_only(v.thin.lv.id, call.value("permission") == "r"));
+    }
+    TRY(std::move(transaction).commit());
+    for (const auto& warning : TRY(announce_change(session, volumes.front().group)).warnings) call.warn(warning);
+    for (const PoolBatch& batch : TRY(by_pool(session, volumes))) TRY(ask_if_served(session.environment, batch.pool, new_request(RefreshRequest{})));
+    for (const FoundThin& v : volumes) call.say("Logical volume {} changed.", v.full_name());
+    return {};
+}
+
+int change_activation(Invocation& call, Session& session, std::vector<FoundThin> volumes) {
+    const bool on = call.value("activate") != "n";
+    if (on && !call.has("ignoreactivationskip")) {
+        std::erase_if(volumes, [&](const FoundThin& v) {
+            if (v.thin.skip_activation) call.warn(fmt::format("{} is flagged to be skipped and was not activated; use -K, or -kn for good.", v.full_name()));
+            return v.thin.skip_activation;
+        });
+    }
+    int status = exit_ok;
+    for (const PoolBatch& batch : TRY_OR_FAIL(call, by_pool(session, volumes))) {
+        const auto done = on ? activate(session, batch.group, batch.pool, batch.lv_ids) : deactivate(session, batch.pool, batch.lv_ids);
+        if (!done) status = call.fail(done.error());
+    }
+    return status;
+}
+
+int run(Invocation& call) {
+    const bool properties = call.has("setactivationskip") || call.has("permission");
+    if (!properties && !call.has("activate")) return call.usage("Please give -a, -k or -p.");
+    Session session = TRY_OR_FAIL(call, call.session());
+    const auto volumes = TRY_OR_FAIL(call, find_thins(session, call.operands()));
+    if (volumes.empty()) return exit_ok;
+    if (properties) TRY_OR_FAIL(call, change_properties(call, session, volumes));
+    if (!call.has("activate")) return exit_ok;
+    return change_activation(call, session, volumes);
+}
+
+}  // namespace
+
+constexpr CommandSpec tvchange{.name = "tvchange", .summary = "Activate and deactivate thin volumes, and change their properties.", .options = options,
+                               .operands = operands, .examples = examples, .run = run};
+static_assert(well_formed(tvchange));
+
+}  // namespace thinvol

@@ -1,0 +1,27 @@
+#include "commands/resize.h"
+#include "commands/table.h"
+
+namespace thinvol {
+namespace {
+
+constexpr OptionSpec options[] = {
+    {"size", 'L', Value::size, "New size, +size or -size."},
+    {"extents", 'l', Value::extents, "The same in extents or percent."},
+    {"poolmetadatasize", 0, Value::size, "Size of a pool's metadata."},
+    {"force", 'f', Value::none, "Do not ask before making a volume smaller.", true},
+};
+constexpr OperandSpec operands[] = {
+    {"VG/LV", Value::volume, "Thin volume or pool."},
+    {"PV", Value::physical_volume, "Physical volumes to take a pool's extents from.", false, true},
+};
+constexpr Conflict conflicts[] = {{"size", "extents"}};
+
+int run(Invocation& call) { return resize(call, ResizeDirection::either); }
+
+}  // namespace
+
+constexpr CommandSpec tvresize{.name = "tvresize", .summary = "Change the size of thin volumes and pools.", .options = options, .operands = operands,
+                               .conflicts = conflicts, .run = run};
+static_assert(well_formed(tvresize));
+
+}  // namespace thinvol

@@ -1,0 +1,80 @@
+#include "commands/values.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+
+#include "libvm/names.h"
+#include "libvm/sizes.h"
+
+namespace thinvol {
+namespace {
+
+struct ValueKind {
+    Value value;
+    std::string_view metavariable;
+    std::span<const std::string_view> words{};
+    Result<> (*check)(std::string_view) = nullptr;
+};
+
+template <auto parse, auto... arguments>
+Result<> parses(std::string_view text) {
+    TRY(parse(text, arguments...));
+    return {};
+}
+
+constexpr std::array<std::string_view, 2> yes_no{"y", "n"};
+constexpr std::array<std::string_view, 3> permissions{"r", "rw", "wr"};
+constexpr std::array<std::string_view, 3> activations{"y", "n", "ay"};
+constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
+constexpr std::array<std::string_view, 3> report_formats{"basic", "json", "json_std"};
+constexpr std::array<std::string_view, 2> dump_formats{"xml", "raw"};
+
+constexpr ValueKind kinds[] = {
+    {Value::none, ""},
+    {Value::text, "String"},
+    {Value::size, "[+|-]Size[bskmgtpe]", {}, parses<parse_size, 'm'>},
+    {Value::extents, "[+|-]Number[%VG|%FREE|%PVS|%LV]", {}, parses<parse_extents>},
+    {Value::chunk_size, "Size[bskmgtpe]", {}, parses<parse_size, 'k'>},
+    {Value::units, "[Number]rRhHbBsSkKmMgGtTpPeE", {}, parses<parse_units>},
+    {Value::separator, "String"},
+    {Value::fields, "[+|-]Field,..."},
+    {Value::sort_fields, "[-]Field,..."},
+    {Value::file, "File"},
+    {Value::name, "Name"},
+    {Value::group, "VG"},
+    {Value::pool, "VG/Pool"},
+    {Value::thin, "VG/Thin"},
+    {Value::volume, "VG/LV"},
+    {Value::active_or_volume, "VG|VG/LV"},
+    {Value::group_or_volume, "VG|VG/LV"},
+    {Value::physical_volume, "PV"},
+    {Value::any_device, "File|Device"},
+    {Value::yes_no, "y|n", yes_no},
+    {Value::permission, "r|rw", permissions},
+    {Value::activation, "y|n|ay", activations},
+    {Value::discards, "passdown|nopassdown|ignore", discards},
+    {Value::report_format, "basic|json|json_std", report_formats},
+    {Value::dump_format, "xml|raw", dump_formats},
+    {Value::command, "Command"},
+};
+
+const ValueKind& kind_of(Value value) {
+    return *std::find_if(std::begin(kinds), std::end(kinds), [&](const ValueKind& k) { return k.value == value; });
+}
+
+}  // namespace
+
+std::string_view metavariable(Value value) { return kind_of(value).metavariable; }
+std::span<const std::string_view> words_of(Value value) { return kind_of(value).words; }
+
+Result<> check_value(Value value, std::string_view text) {
+    const ValueKind& kind = kind_of(value);
+    if (kind.check != nullptr) return kind.check(text);
+    if (kind.words.empty() || std::find(kind.words.begin(), kind.words.end(), text) != kind.words.end()) return {};
+    return Error(Errc::invalid_argument, fmt::format("\"{}\" is not one of {}", text, fmt::join(kind.words, ", ")));
+}
+
+}  // namespace thinvol
