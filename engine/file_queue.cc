@@ -72,7 +72,7 @@ struct FileQueue::Operation : RingOperation {
 };
 
 FileQueue::FileQueue(UniqueFd fd, std::string path, const FileOptions& options)
-    : fd_(std::move(fd)), path_(std::move(path)), options_(options) {}
+    : fd_(std::move(fd)), path_(std::move(path)), options_(options), dirty_(options.unflushed) {}
 
 FileQueue::~FileQueue() { ASSERT(in_flight_ == 0); }
 

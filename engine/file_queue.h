@@ -29,6 +29,7 @@ struct FileOptions {
     Sectors granule{1};    // what O_DIRECT wants offsets and lengths to be multiples of
     Sectors size{};
     Ring* ring = nullptr;  // null: on the spot
+    bool unflushed = true;  // other processes may have left writes that a flush here must cover
 };
 
 class FileQueue : public BlockQueue {
@@ -64,7 +65,7 @@ private:
     UniqueFd fd_;
     std::string path_;
     FileOptions options_;
-    bool dirty_ = true;  // what another process left unflushed counts
+    bool dirty_;
     bool flush_failed_ = false;
     bool try_nowait_ = true;
     std::uint64_t flushes_ = 0;

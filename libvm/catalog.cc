@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "libvm/catalog_schema.h"
+#include "libvm/catalog_vfs.h"
 
 namespace thinvol {
 namespace {
@@ -94,6 +95,8 @@ Result<Row> required(Result<std::optional<Row>>&& found, const std::string& what
     return std::move(**found);
 }
 
+std::string vfs_of(const Environment& environment) { return environment.sqlite_vfs.empty() ? catalog_vfs() : environment.sqlite_vfs; }
+
 }  // namespace
 
 // --- opening -------------------------------------------------------------------------------------
@@ -104,7 +107,7 @@ Result<Catalog> Catalog::open(const Environment& environment) {
         TRY(make_private_directory(environment.state_dir / "locks"));
         TRY(check_local_file_system(environment.state_dir));
     }
-    Catalog catalog(TRY(Database::open(environment.catalog_path(), {.create = true, .vfs = environment.sqlite_vfs})));
+    Catalog catalog(TRY(Database::open(environment.catalog_path(), {.create = true, .vfs = vfs_of(environment)})));
     TRY(catalog.prepare(true));
     return catalog;
 }
@@ -112,7 +115,7 @@ Result<Catalog> Catalog::open(const Environment& environment) {
 Result<std::optional<Catalog>> Catalog::open_existing(const Environment& environment) {
     std::error_code error;
     if (!std::filesystem::exists(environment.catalog_path(), error)) return std::optional<Catalog>();
-    Catalog catalog(TRY(Database::open(environment.catalog_path(), {.vfs = environment.sqlite_vfs})));
+    Catalog catalog(TRY(Database::open(environment.catalog_path(), {.vfs = vfs_of(environment)})));
     TRY(catalog.prepare(false));
     return std::optional(std::move(catalog));
 }

@@ -23,7 +23,7 @@ struct Environment {
     std::filesystem::path state_dir;   // catalog and locks; on a local file system
     std::filesystem::path run_dir;     // sockets; disposable
     std::filesystem::path config_dir;
-    std::string sqlite_vfs;            // empty: SQLite's own
+    std::string sqlite_vfs;            // empty: that of catalog_vfs.h
 
     // From the process's environment variables and user. Creates nothing.
     static Result<Environment> from_process();

@@ -45,8 +45,8 @@ Result<> relocate_log(Session& session, const GroupRow& group, const PvRow& pv, 
 }
 
 Result<> sync_one(Session& session, const GroupRow& group, const PvRow& pv) {
-    const auto device = TRY(open_pv(*session.opener, pv, session.catalog.environment_uuid(), nullptr));
-    const PvLabel label = TRY(read_label(*device.queue));
+    const auto device = TRY(open_pv(*session.opener, pv, session.catalog.environment_uuid()));
+    const PvLabel& label = device.label;
     auto log = TRY(PvLog::open(*device.queue, label.log_at, label.log_length, label.group));
     const std::int64_t last = TRY(session.catalog.last_change(group.id));
     if (log.last_change() > last) {

@@ -68,7 +68,7 @@ Result<Preparation> prepare_pv(Session& session, const PvCandidate& candidate, c
     p.row.io_mode = candidate.io_mode;
     p.row.keeps_log = keeps_log;
     p.row.created = session.now();
-    p.opened = TRY(session.opener->open(candidate.path, candidate.io_mode, LockKind::exclusive, nullptr));
+    p.opened = TRY(session.opener->open(candidate.path, {candidate.io_mode, LockKind::exclusive}));
     p.label.pv = *uuid_bytes(p.row.uuid);
     p.label.group = *uuid_bytes(group_uuid);
     p.label.environment = *uuid_bytes(session.catalog.environment_uuid());
@@ -96,7 +96,7 @@ void sync_log(Session& session, const GroupRow& group, GroupResult& result) {
 
 // Best effort: a label that stays is recognised as a leftover.
 void wipe_pv(Session& session, const PvRow& pv, GroupResult& result) {
-    auto opened = session.opener->open(pv.path, pv.io_mode, LockKind::exclusive, nullptr);
+    auto opened = session.opener->open(pv.path, {pv.io_mode, LockKind::exclusive});
     const auto wiped = opened ? wipe_label(*opened->queue) : Result<>(opened.error());
     if (!wiped) result.warnings.push_back(fmt::format("the label on {} was not wiped: {}", pv.path, wiped.error().text));
 }
@@ -210,7 +210,7 @@ Result<GroupResult> rename_group(Session& session, const GroupRow& group, const 
 
 Result<> settle_group(Session& session, const GroupRow& group) {
     for (const PoolRow& pool : TRY(session.catalog.unfinished_pools(group.id))) {
-        auto opened = LocalPool::open(session, group, pool, nullptr);
+        auto opened = LocalPool::open(session, group, pool);
         if (opened || opened.error().code == Errc::busy || !pool.lv.pending) continue;
         // A pool that was never finished and cannot be: whoever wanted it was not told that it exists.
         auto transaction = TRY(session.catalog.begin());

@@ -85,27 +85,30 @@ std::string probe_signature(int fd) {
 
 class FileOpener : public PvOpener {
 public:
-    Result<Opened> open(const std::string& path, IoMode mode, LockKind lock, Ring* ring) override {
-        auto file = TRY(open_file(path, O_RDWR | (mode == IoMode::direct ? O_DIRECT : 0)));
-        if (auto locked = lock_first_byte(file.fd.get(), lock); !locked) return std::move(locked).error().prefixed(path);
+    Result<Opened> open(const std::string& path, const How& how) override {
+        auto file = TRY(open_file(path, O_RDWR | (how.mode == IoMode::direct ? O_DIRECT : 0)));
+        if (auto locked = lock_first_byte(file.fd.get(), how.lock); !locked) return std::move(locked).error().prefixed(path);
         FileOptions options;
-        options.direct = mode == IoMode::direct;
+        options.direct = how.mode == IoMode::direct;
         options.size = file.size;
-        options.ring = ring;
+        options.ring = how.ring;
+        options.unflushed = how.unflushed;
         if (options.direct) options.granule = direct_granule(path, file).value_or(Sectors(8));
         const int fd = file.fd.get();
         const bool block_device = file.block_device;
         auto queue = std::make_unique<FileQueue>(std::move(file.fd), path, options);
         FileQueue* raw = queue.get();
-        return Opened{std::move(queue),
-                      [fd, block_device, path](Sector at, Sectors length) -> Result<> {
-                          if (block_device) return {};
-                          const int error = ::posix_fallocate(fd, static_cast<off_t>(to_bytes(at).n), static_cast<off_t>(to_bytes(length).n));
-                          if (error == 0 || error == EOPNOTSUPP) return {};
-                          return Error(error == ENOSPC || error == EDQUOT ? Errc::out_of_space : Errc::io_error,
-                                       fmt::format("{}: allocating {}: {}", path, to_bytes(length), std::strerror(error)));
-                      },
-                      [raw] { return raw->flushes(); }};
+        Opened opened;
+        opened.queue = std::move(queue);
+        opened.allocate = [fd, block_device, path](Sector at, Sectors length) -> Result<> {
+            if (block_device) return {};
+            const int error = ::posix_fallocate(fd, static_cast<off_t>(to_bytes(at).n), static_cast<off_t>(to_bytes(length).n));
+            if (error == 0 || error == EOPNOTSUPP) return {};
+            return Error(error == ENOSPC || error == EDQUOT ? Errc::out_of_space : Errc::io_error,
+                         fmt::format("{}: allocating {}: {}", path, to_bytes(length), std::strerror(error)));
+        };
+        opened.flushes = [raw] { return raw->flushes(); };
+        return opened;
     }
 };
 
@@ -133,8 +136,8 @@ Result<PvCandidate> examine_candidate(const std::string& path) {
     return candidate;
 }
 
-Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row, const std::string& environment_uuid, Ring* ring) {
-    auto opened = TRY(within("physical volume", opener.open(row.path, row.io_mode, LockKind::shared, ring)));
+Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row, const std::string& environment_uuid, Ring* ring, bool unflushed) {
+    auto opened = TRY(within("physical volume", opener.open(row.path, {row.io_mode, LockKind::shared, ring, unflushed})));
     const auto complain = [&](std::string_view what) {
         return Error(Errc::corrupt, fmt::format("physical volume {}: {}", row.path, what));
     };
@@ -149,6 +152,7 @@ Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row, const std::
     if (uuid_text(label->environment) != environment_uuid) {
         return Error(Errc::busy, fmt::format("physical volume {} belongs to another environment, {}", row.path, uuid_text(label->environment)));
     }
+    opened.label = std::move(*label);
     return opened;
 }
 

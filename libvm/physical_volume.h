@@ -23,12 +23,19 @@ namespace thinvol {
 class PvOpener {
 public:
     virtual ~PvOpener() = default;
+    struct How {
+        IoMode mode = IoMode::buffered;
+        LockKind lock = LockKind::shared;
+        Ring* ring = nullptr;    // as in FileOptions
+        bool unflushed = false;  // as in FileOptions
+    };
     struct Opened {
         std::unique_ptr<BlockQueue> queue;
+        PvLabel label{};  // of open_pv()
         std::function<Result<>(Sector, Sectors)> allocate;  // space ahead, so that writes there do not run out of it
         std::function<std::uint64_t()> flushes;
     };
-    virtual Result<Opened> open(const std::string& path, IoMode mode, LockKind lock, Ring* ring) = 0;
+    virtual Result<Opened> open(const std::string& path, const How& how) = 0;
 };
 PvOpener& file_opener();
 
@@ -42,7 +49,7 @@ struct PvCandidate {
 };
 Result<PvCandidate> examine_candidate(const std::string& path);
 
-// Opens a PV that the catalog knows, and checks that it is the one. `ring` as in FileOptions.
-Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row, const std::string& environment_uuid, Ring* ring);
+// Opens a PV that the catalog knows, and checks that it is the one.
+Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row, const std::string& environment_uuid, Ring* ring = nullptr, bool unflushed = false);
 
 }  // namespace thinvol

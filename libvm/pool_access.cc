@@ -117,7 +117,7 @@ Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const Pool
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
-        auto local = LocalPool::open(session, group, pool, nullptr);
+        auto local = LocalPool::open(session, group, pool);
         if (!local && local.error().code == Errc::busy) return std::move(local).error();
         if (!local) return Result<PoolAnswer>(std::move(local).error());
         return PoolOwner(session, **local, pool, nullptr).execute(request);
@@ -163,7 +163,7 @@ Result<std::unique_ptr<MetadataView>> MetadataView::open(Session& session, const
         if (client.error().code != Errc::not_found) return std::move(client).error();
         auto lock = TRY(FileLock::try_exclusive(session.environment.lock_path(pool.lv.uuid)));
         const bool pending = TRY(session.catalog.pending(pool.lv.id)).has_value();
-        auto devices = PoolDevices::open(session, group, pool, pending, nullptr);
+        auto devices = PoolDevices::open(session, group, pool, pending, nullptr, false);
         if (!devices) return Error(Errc::io_error, devices.error().text);  // no code that means "try again"
         return std::make_unique<LocalView>(std::move(lock), std::move(*devices));
     });

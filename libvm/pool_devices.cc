@@ -6,9 +6,11 @@
 
 namespace thinvol {
 
-Result<std::unique_ptr<PoolDevices>> PoolDevices::open(Session& session, const GroupRow& group, const PoolRow& pool, bool with_pending, Ring* ring) {
+Result<std::unique_ptr<PoolDevices>> PoolDevices::open(Session& session, const GroupRow& group, const PoolRow& pool, bool with_pending, Ring* ring,
+                                                       bool unflushed) {
     std::unique_ptr<PoolDevices> devices(new PoolDevices());
     devices->ring_ = ring;
+    devices->unflushed_ = unflushed;
     devices->metadata_ = std::make_unique<LinearQueue>(std::vector<LinearSegment>());
     devices->data_ = std::make_unique<LinearQueue>(std::vector<LinearSegment>());
     TRY(devices->append(session, group, pool, SegmentRole::metadata, with_pending, devices->metadata_, devices->metadata_segments_));
@@ -21,7 +23,7 @@ Result<BlockQueue*> PoolDevices::pv(Session& session, std::int64_t vg_id, std::i
     const auto rows = TRY(session.catalog.pvs(vg_id));
     const auto row = std::find_if(rows.begin(), rows.end(), [&](const PvRow& r) { return r.id == pv_id; });
     if (row == rows.end()) return Error(Errc::corrupt, fmt::format("catalog: physical volume {} is missing", pv_id));
-    auto opened = TRY(open_pv(*session.opener, *row, session.catalog.environment_uuid(), ring_));
+    auto opened = TRY(open_pv(*session.opener, *row, session.catalog.environment_uuid(), ring_, unflushed_));
     return pvs_.emplace(pv_id, Pv{*row, std::move(opened)}).first->second.opened.queue.get();
 }
 

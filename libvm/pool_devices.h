@@ -14,8 +14,9 @@ namespace thinvol {
 
 class PoolDevices {
 public:
-    // `with_pending`: segments that a growing operation has added already count.
-    static Result<std::unique_ptr<PoolDevices>> open(Session& session, const GroupRow& group, const PoolRow& pool, bool with_pending, Ring* ring);
+    // `with_pending`: segments that a growing operation has added already count. `unflushed`: as in FileOptions.
+    static Result<std::unique_ptr<PoolDevices>> open(Session& session, const GroupRow& group, const PoolRow& pool, bool with_pending, Ring* ring,
+                                                     bool unflushed);
 
     BlockQueue& metadata() { return *metadata_; }
     BlockQueue& data() { return *data_; }
@@ -34,6 +35,7 @@ private:
                     std::unique_ptr<LinearQueue>& queue, std::size_t& have);
 
     Ring* ring_ = nullptr;
+    bool unflushed_ = false;
     struct Pv {
         PvRow row;
         PvOpener::Opened opened;

@@ -24,13 +24,16 @@ Result<> clear_metadata(BlockQueue& metadata) {
 
 }  // namespace
 
-Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const GroupRow& group, const PoolRow& row, Ring* ring) {
+Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const GroupRow& group, const PoolRow& row, Ring* ring, bool serves_clients) {
     auto lock = FileLock::try_exclusive(session.environment.lock_path(row.lv.uuid));
     if (!lock) return std::move(lock).error().prefixed(fmt::format("pool {}/{}", group.name, row.lv.name));
     std::unique_ptr<LocalPool> local(new LocalPool(std::move(*lock)));
     const PoolRow pool = TRY(session.catalog.pool(row.lv.id));  // as it is now that nobody else changes it
     const auto pending = TRY(session.catalog.pending(pool.lv.id));
-    local->devices_ = TRY(PoolDevices::open(session, group, pool, pending.has_value(), ring));
+    // Whoever held the pool before may have been killed: a recovered operation, or a client that comes back to a
+    // new server and flushes, must find all of it durable.
+    const bool unflushed = pending.has_value() || serves_clients;
+    local->devices_ = TRY(PoolDevices::open(session, group, pool, pending.has_value(), ring, unflushed));
     const bool being_made = pending && std::holds_alternative<MakePool>(TRY(operation_from_json(pending->operation)));
     const std::string context = fmt::format("pool {}/{}", group.name, pool.lv.name);
     if (being_made) {

@@ -30,7 +30,8 @@ class LocalPool : public PoolEngine {
 public:
     // Takes the lock, opens the devices and the pool (or formats it, when it was being made), and brings an
     // interrupted operation to its end. busy at once if another process has the lock.
-    static Result<std::unique_ptr<LocalPool>> open(Session& session, const GroupRow& group, const PoolRow& pool, Ring* ring);
+    static Result<std::unique_ptr<LocalPool>> open(Session& session, const GroupRow& group, const PoolRow& pool, Ring* ring = nullptr,
+                                                   bool serves_clients = false);
     ~LocalPool() override;
 
     void call(const std::function<void(Pool&, PoolDevices&)>& body) override { body(*pool_, *devices_); }

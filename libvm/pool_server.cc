@@ -151,7 +151,7 @@ Result<> Server::open(const std::string& pool_uuid) {
     if (auto ring = Ring::open(256)) ring_ = std::move(*ring);  // refused in some containers: then without
     const auto end = std::chrono::steady_clock::now() + lock_wait;
     for (;;) {
-        auto local = LocalPool::open(session_, group_, pool_, ring_.get());
+        auto local = LocalPool::open(session_, group_, pool_, ring_.get(), true);
         if (local) {
             local_ = std::move(*local);
             break;
@@ -289,7 +289,7 @@ Result<PoolAnswer> Server::pin(std::optional<PinnedReader>& pinned, std::vector<
     std::unique_ptr<PoolDevices> devices;
     {
         const std::scoped_lock lock(request_mutex_);
-        auto opened = PoolDevices::open(control_session_, group_, pool_, false, nullptr);
+        auto opened = PoolDevices::open(control_session_, group_, pool_, false, nullptr, false);
         if (!opened) {
             served_->call([&](Pool& pool, PoolDevices&) { pool.unpin(pin); });
             return std::move(opened).error();

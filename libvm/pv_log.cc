@@ -120,7 +120,10 @@ Result<> PvLog::scan(Visit&& visit) {
             DiskRecord disk;
             std::memcpy(&disk, rest.data(), sizeof disk);
             const std::uint64_t whole = divide_up(sizeof disk + disk.bytes.get(), block_bytes) * block_bytes;
-            if (disk.magic != record_magic || disk.generation.get() != generation_ || whole > to_bytes(end - tail_).n - used) return {};
+            if (disk.magic != record_magic || disk.generation.get() != generation_ || whole > to_bytes(end - tail_).n - used) {
+                tail_ += to_sectors(Bytes(used));
+                return {};
+            }
             if (whole > rest.size()) {
                 if (used > 0) break;  // read on from here
                 window.emplace(whole);
@@ -128,7 +131,10 @@ Result<> PvLog::scan(Visit&& visit) {
                 rest = window->span();
             }
             rest = rest.first(whole);
-            if (disk.crc.get() != crc_without(rest, offsetof(DiskRecord, crc))) return {};
+            if (disk.crc.get() != crc_without(rest, offsetof(DiskRecord, crc))) {
+                tail_ += to_sectors(Bytes(used));
+                return {};
+            }
             visit(std::string_view(reinterpret_cast<const char*>(rest.data()) + sizeof disk, disk.bytes.get()));
             last_change_ = static_cast<std::int64_t>(disk.last_change.get());
             used += whole;

@@ -103,7 +103,7 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
         TRY(std::move(transaction).commit());
     }
     // Opening finds the record and formats the pool.
-    if (auto made = LocalPool::open(session, group, pool, nullptr); !made) {
+    if (auto made = LocalPool::open(session, group, pool); !made) {
         auto transaction = TRY(catalog.begin());
         TRY(catalog.remove_lv(pool.lv.id));
         TRY(std::move(transaction).commit());
