@@ -23,13 +23,16 @@ struct Environment {
     std::filesystem::path state_dir;   // catalog and locks; on a local file system
     std::filesystem::path run_dir;     // sockets; disposable
     std::filesystem::path config_dir;
+    std::filesystem::path lock_dir;    // empty: `locks` in the state directory
     std::string sqlite_vfs;            // empty: that of catalog_vfs.h
 
     // From the process's environment variables and user. Creates nothing.
     static Result<Environment> from_process();
 
     std::filesystem::path catalog_path() const { return state_dir / "catalog.db"; }
-    std::filesystem::path lock_path(const std::string& uuid) const { return state_dir / "locks" / uuid; }
+    std::filesystem::path lock_path(const std::string& uuid) const {
+        return (lock_dir.empty() ? state_dir / "locks" : lock_dir) / uuid;
+    }
     std::filesystem::path control_socket(const std::string& pool_uuid) const { return run_dir / (pool_uuid + ".ctl"); }
     std::filesystem::path nbd_socket(const std::string& pool_uuid) const { return run_dir / (pool_uuid + ".nbd"); }
 };

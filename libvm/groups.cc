@@ -9,6 +9,7 @@
 #include "libvm/group_log.h"
 #include "libvm/names.h"
 #include "libvm/pool_engine.h"
+#include "libvm/spare.h"
 
 namespace thinvol {
 namespace {
@@ -43,7 +44,7 @@ struct Preparation {
 Result<std::vector<PvCandidate>> examine_all(Session& session, const std::vector<std::string>& paths, Sectors extent_size, const Confirm& overwrite) {
     std::vector<PvCandidate> candidates;
     for (const std::string& path : paths) {
-        candidates.push_back(TRY(examine_candidate(path)));
+        candidates.push_back(TRY(session.opener->examine(path)));
         const PvCandidate& candidate = candidates.back();
         if (candidate.size < pv_data_start + extent_size) {
             return Error(Errc::invalid_argument, fmt::format("{} is too small: {} bytes, at least {} are needed", candidate.path, to_bytes(candidate.size),
@@ -190,7 +191,7 @@ Result<GroupResult> remove_group(Session& session, const GroupRow& group) {
         return Error(Errc::busy, fmt::format("Volume group \"{}\" still contains logical volumes", group.name));
     }
     const auto pvs = TRY(session.catalog.pvs(group.id));
-    if (const auto spare = TRY(session.catalog.spare(group.id))) TRY(session.catalog.remove_lv(spare->id));
+    TRY(drop_unneeded_spare(session.catalog, group));
     TRY(session.catalog.remove_group(group.id));
     TRY(std::move(transaction).commit());
     for (const PvRow& pv : pvs) wipe_pv(session, pv, result);
@@ -215,6 +216,7 @@ Result<> settle_group(Session& session, const GroupRow& group) {
         // A pool that was never finished and cannot be: whoever wanted it was not told that it exists.
         auto transaction = TRY(session.catalog.begin());
         TRY(session.catalog.remove_lv(pool.lv.id));
+        TRY(drop_unneeded_spare(session.catalog, group));
         TRY(std::move(transaction).commit());
     }
     return {};

@@ -110,6 +110,23 @@ public:
         opened.flushes = [raw] { return raw->flushes(); };
         return opened;
     }
+
+    Result<PvCandidate> examine(const std::string& path) override {
+        char* resolved = ::realpath(path.c_str(), nullptr);
+        if (resolved == nullptr) return system_error(path);
+        PvCandidate candidate;
+        candidate.path = resolved;
+        std::free(resolved);
+        auto file = TRY(open_file(candidate.path, O_RDWR));
+        candidate.size = file.size;
+        candidate.io_mode = direct_granule(candidate.path, file) ? IoMode::direct : IoMode::buffered;
+        if (auto locked = lock_first_byte(file.fd.get(), LockKind::exclusive); !locked) return std::move(locked).error().prefixed(candidate.path);
+        candidate.signature = probe_signature(file.fd.get());
+        FileQueue queue(std::move(file.fd), candidate.path, {.size = candidate.size});
+        if (auto label = read_label(queue)) candidate.label = std::move(*label);
+        else if (label.error().code != Errc::not_found) candidate.signature = "damaged thinvol physical volume";
+        return candidate;
+    }
 };
 
 }  // namespace
@@ -117,23 +134,6 @@ public:
 PvOpener& file_opener() {
     static FileOpener opener;
     return opener;
-}
-
-Result<PvCandidate> examine_candidate(const std::string& path) {
-    char* resolved = ::realpath(path.c_str(), nullptr);
-    if (resolved == nullptr) return system_error(path);
-    PvCandidate candidate;
-    candidate.path = resolved;
-    std::free(resolved);
-    auto file = TRY(open_file(candidate.path, O_RDWR));
-    candidate.size = file.size;
-    candidate.io_mode = direct_granule(candidate.path, file) ? IoMode::direct : IoMode::buffered;
-    if (auto locked = lock_first_byte(file.fd.get(), LockKind::exclusive); !locked) return std::move(locked).error().prefixed(candidate.path);
-    candidate.signature = probe_signature(file.fd.get());
-    FileQueue queue(std::move(file.fd), candidate.path, {.size = candidate.size});
-    if (auto label = read_label(queue)) candidate.label = std::move(*label);
-    else if (label.error().code != Errc::not_found) candidate.signature = "damaged thinvol physical volume";
-    return candidate;
 }
 
 Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row, const std::string& environment_uuid, Ring* ring, bool unflushed) {

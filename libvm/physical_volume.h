@@ -19,6 +19,15 @@
 
 namespace thinvol {
 
+// What somebody might lose by making a file or device a physical volume.
+struct PvCandidate {
+    std::string path;  // absolute, links resolved
+    Sectors size{};
+    IoMode io_mode = IoMode::buffered;
+    std::string signature;            // "ext4", "thinvol physical volume of group vg0" ...; empty: none known
+    std::optional<PvLabel> label{};
+};
+
 // How physical volumes are opened: as files, or, in the simulator, as devices of its own.
 class PvOpener {
 public:
@@ -36,18 +45,10 @@ public:
         std::function<std::uint64_t()> flushes;
     };
     virtual Result<Opened> open(const std::string& path, const How& how) = 0;
+    // busy if anybody has it open as a physical volume.
+    virtual Result<PvCandidate> examine(const std::string& path) = 0;
 };
 PvOpener& file_opener();
-
-// What somebody might lose by making a file or device a physical volume.
-struct PvCandidate {
-    std::string path;  // absolute, links resolved
-    Sectors size{};
-    IoMode io_mode = IoMode::buffered;
-    std::string signature;            // "ext4", "thinvol physical volume of group vg0" ...; empty: none known
-    std::optional<PvLabel> label{};
-};
-Result<PvCandidate> examine_candidate(const std::string& path);
 
 // Opens a PV that the catalog knows, and checks that it is the one.
 Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row, const std::string& environment_uuid, Ring* ring = nullptr, bool unflushed = false);

@@ -33,4 +33,10 @@ Result<bool> grow_spare(Catalog& catalog, const GroupRow& group, Extents wanted,
     return true;
 }
 
+Result<> drop_unneeded_spare(Catalog& catalog, const GroupRow& group) {
+    const auto spare = TRY(catalog.spare(group.id));
+    if (!spare || !TRY(catalog.pools(group.id)).empty() || !TRY(catalog.unfinished_pools(group.id)).empty()) return {};
+    return catalog.remove_lv(spare->id);
+}
+
 }  // namespace thinvol

@@ -14,4 +14,7 @@ namespace thinvol {
 // Makes the spare or lets it grow to `wanted`. Lack of room is no error: the answer is false.
 Result<bool> grow_spare(Catalog& catalog, const GroupRow& group, Extents wanted, std::int64_t now);
 
+// The spare of a group without pools goes.
+Result<> drop_unneeded_spare(Catalog& catalog, const GroupRow& group);
+
 }  // namespace thinvol

@@ -106,6 +106,7 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
     if (auto made = LocalPool::open(session, group, pool); !made) {
         auto transaction = TRY(catalog.begin());
         TRY(catalog.remove_lv(pool.lv.id));
+        TRY(drop_unneeded_spare(catalog, group));
         TRY(std::move(transaction).commit());
         return std::move(made).error();
     }
@@ -121,6 +122,7 @@ Result<VolumeResult> remove_pool(Session& session, const GroupRow& group, const 
         auto transaction = TRY(session.catalog.begin());
         for (const ThinRow& volume : TRY(session.catalog.thins_of_pool(pool.lv.id, true))) TRY(session.catalog.remove_lv(volume.lv.id));
         TRY(session.catalog.remove_lv(pool.lv.id));
+        TRY(drop_unneeded_spare(session.catalog, group));
         TRY(session.catalog.prune_log(group.id));
         TRY(std::move(transaction).commit());
         std::error_code ignored;

@@ -48,6 +48,7 @@ bool SimDevice::submit(Request& request) {
     if (!request.outcome) return true;
     if (fault_) {
         if (auto error = fault_(request)) {
+            if (request.op == Op::flush) add_event(Trace::Kind::flush_failed, trace_.flushes++);
             request.outcome = std::move(*error);
             return true;
         }
@@ -100,11 +101,14 @@ void CrashImages::step() {
         case Trace::Kind::flush_submitted:
             covered_by_.resize(std::max(covered_by_.size(), event.subject + 1));
             for (const Pending& p : pending_) {
-                if (p.completed && trace_.writes[p.write].device == event.device) covered_by_[event.subject].push_back(p.write);
+                if (p.completed && !p.given_up && trace_.writes[p.write].device == event.device) covered_by_[event.subject].push_back(p.write);
             }
             break;
         case Trace::Kind::flush_completed:
             for (std::size_t write : covered_by_[event.subject]) make_durable(write);
+            break;
+        case Trace::Kind::flush_failed:
+            for (Pending& p : pending_) p.given_up = p.given_up || (p.completed && trace_.writes[p.write].device == event.device);
             break;
         case Trace::Kind::note: break;
     }

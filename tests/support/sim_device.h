@@ -1,7 +1,8 @@
 // SimDevice: a device with a volatile write cache, for power cuts: it records what was written and flushed.
 //
 // Units       sectors; positions count the events of a Trace, which is the clock of a simulated run
-// Invariants  (1) a completed write is visible to reads at once, and durable only when a flush that was
+// Invariants  (0) what a flush that failed should have covered may be lost, whatever later flushes say
+//             (1) a completed write is visible to reads at once, and durable only when a flush that was
 //                 submitted after it completed has itself completed, or when it carried fua and completed
 //             (2) requests complete in an order the seed decides; some on the spot
 // Errors      those that fail_at() plants
@@ -21,7 +22,7 @@ namespace thinvol {
 
 // What happened to all simulated devices of a run, in order.
 struct Trace {
-    enum class Kind : std::uint8_t { write_submitted, write_completed, flush_submitted, flush_completed, note };
+    enum class Kind : std::uint8_t { write_submitted, write_completed, flush_submitted, flush_completed, flush_failed, note };
     struct Event {
         Kind kind;
         std::uint32_t device;
@@ -100,7 +101,7 @@ private:
     struct Pending {
         std::size_t write;
         bool completed = false;
-        std::size_t flushes_to_cover = 0;  // flushes submitted when it completed: a later one makes it durable
+        bool given_up = false;  // a flush failed: no later one vouches for it
     };
     void apply(std::vector<std::vector<std::byte>>& images, std::size_t write) const;
 

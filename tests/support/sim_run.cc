@@ -337,7 +337,47 @@ void SimRun::verify_live() {
     }
 }
 
-void SimRun::verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut) {
+void SimRun::verify_new_volume(Pool& pool, const std::string& when) {
+    Life life;
+    life.id = ThinId::checked(ThinId::max);
+    life.oracle = std::make_unique<VolumeOracle>(data_block * 6);
+    ApplyRequest make;
+    make.operations = {CreateThin{life.id}};
+    make.from = pool.status().transaction_id;
+    make.to = make.from.next();
+    bool done = false;
+    make.owner = &done;
+    make.done = [](ApplyRequest& r) { *static_cast<bool*>(r.owner) = true; };
+    pool.apply(make);
+    pool.run_until([&] { return done; });
+    if (!make.outcome) {
+        if (make.outcome.error().code != Errc::out_of_space) fail(when + ": new volume: " + make.outcome.error().text);
+        return;
+    }
+    Volume* volume = *pool.open_volume(life.id, to_bytes(life.oracle->size()), false);
+    std::vector<std::byte> sector(sector_bytes);
+    for (std::uint64_t block = 0; block < 6; ++block) {
+        const std::uint64_t at = block * data_block.n + random_.below(data_block.n);
+        const std::size_t change = life.oracle->begin(at, 1, never - block, 0);
+        fill_stamp(sector, at, never - block);
+        IoRequest write;
+        write.kind = IoKind::write;
+        write.volume = volume;
+        write.offset = to_bytes(Sector(at));
+        write.length = Bytes(sector_bytes);
+        write.buffer = sector.data();
+        done = false;
+        write.owner = &done;
+        write.done = [](IoRequest& r) { *static_cast<bool*>(r.owner) = true; };
+        pool.submit(write);
+        pool.run_until([&] { return done; });
+        if (write.outcome) life.oracle->ended(change, 1, false);
+    }
+    pool.close_volume(*volume);
+    verify_contents(pool, life, when + ", in use again", [&](std::uint64_t s, Generation g) { return life.oracle->may_read(s, g, 2, 3); });
+}
+
+void SimRun::verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut, bool go_on) {
     MemoryQueue md(Sectors(0));
     MemoryQueue data(Sectors(0));
     md.bytes() = images[0];
@@ -363,6 +403,7 @@ void SimRun::verify_cut(const std::vector<std::vector<std::byte>>& images, std::
         if (!there) continue;
         verify_contents(**pool, *life, when, [&](std::uint64_t s, Generation g) { return life->oracle->may_survive(s, g, cut); });
     }
+    if (go_on && failures_.empty()) verify_new_volume(**pool, when);
     if (found != ids->size()) fail(fmt::format("{}: {} volumes, {} of them known", when, ids->size(), found));
 }
 

@@ -43,7 +43,8 @@ public:
     // Every volume reads as it may, and the recount is clean.
     void verify_live();
     // What a power cut at `cut` left must be a pool with all that was promised by then.
-    void verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut);
+    // With `go_on`, the pool is then used: a new volume shows nothing but zeroes and what is written to it.
+    void verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut, bool go_on = false);
 
     const Trace& trace() const { return trace_; }
     const std::vector<std::vector<std::byte>>& initial_images() const { return initial_; }
@@ -87,6 +88,7 @@ private:
     Life* pick(bool idle);
     void pump();
     void fail(std::string text);
+    void verify_new_volume(Pool& pool, const std::string& when);
     template <class Allowed>
     void verify_contents(Pool& pool, const Life& life, const std::string& when, Allowed&& allowed);
 
