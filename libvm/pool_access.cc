@@ -152,8 +152,16 @@ Result<> stop_server(Session& session, const PoolRow& pool) {
     DeactivateRequest all;
     for (const ActiveVolume& v : status->active) all.lv_ids.push_back(v.lv_id);
     TRY(ask_if_served(session.environment, pool, new_request(all)));
-    TRY(FileLock::exclusive(session.environment.lock_path(pool.lv.uuid), patience));
+    await_server_end(session.environment, pool);
     return {};
+}
+
+void await_server_end(const Environment& environment, const PoolRow& pool) {
+    for (const auto end = Clock::now() + patience; Clock::now() < end; std::this_thread::sleep_for(pause)) {
+        if (FileLock::try_exclusive(environment.lock_path(pool.lv.uuid))) return;
+        const auto status = ask_if_served(environment, pool, new_request(StatusRequest{}));
+        if (status && *status && !(*status)->active.empty()) return;
+    }
 }
 
 Result<std::unique_ptr<MetadataView>> MetadataView::open(Session& session, const GroupRow& group, const PoolRow& pool) {

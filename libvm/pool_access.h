@@ -23,6 +23,8 @@ PoolRequest new_request(decltype(PoolRequest::what) what);
 
 // Deactivates all volumes of the pool, and waits for its server to be gone. busy if a client has one open.
 Result<> stop_server(Session& session, const PoolRow& pool);
+// Waits until a server that was told to end is gone, or somebody has started another.
+void await_server_end(const Environment& environment, const PoolRow& pool);
 
 // The pool's metadata as they are durable, to be read: by way of the server, which pins them, or from the
 // devices, with the pool's lock held.

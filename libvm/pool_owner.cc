@@ -301,7 +301,9 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const DeactivateReques
     for (const std::int64_t lv_id : request.lv_ids) {
         if (exports_->has(lv_id)) TRY(exports_->remove(lv_id));
     }
-    return PoolAnswer{};
+    PoolAnswer answer;
+    answer.active = exports_->list();
+    return answer;
 }
 
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const RefreshRequest&) {

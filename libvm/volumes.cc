@@ -226,7 +226,8 @@ Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool, 
 }
 
 Result<> deactivate(Session& session, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids) {
-    TRY(ask_if_served(session.environment, pool, new_request(DeactivateRequest{lv_ids})));
+    const auto answer = TRY(ask_if_served(session.environment, pool, new_request(DeactivateRequest{lv_ids})));
+    if (answer && answer->active.empty()) await_server_end(session.environment, pool);
     return {};
 }
 

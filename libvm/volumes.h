@@ -59,6 +59,7 @@ Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, cons
 Result<VolumeResult> announce_change(Session& session, const GroupRow& group);
 
 Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids);
+// With the last active volume the pool's server ends; it is gone, locks and all, when this returns.
 Result<> deactivate(Session& session, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids);
 // Which volumes of the pool are active, and the pool's state; nothing if none is.
 Result<std::optional<PoolAnswer>> pool_status(const Environment& environment, const PoolRow& pool);

@@ -1,4 +1,4 @@
-// S1, S4, S5, S8, S13: power cuts and failed flushes under a pool in use.
+// S1, S4, S5, S8, S13, S46: power cuts, failed flushes and snapshots under a pool in use.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -105,6 +105,27 @@ Outcome nothing_stale_is_shown(const Budget& budget) {
     };
     static constexpr CrashPolicy policies[] = {CrashPolicy::none, CrashPolicy::all, CrashPolicy::random};
     return run_cuts({.workloads = workloads, .steps = 90, .policies = policies, .go_on = true}, budget);
+}
+
+// No power cuts: many writes to few blocks, and snapshots in the middle of them. A write that was answered is in
+// its volume, and in every snapshot asked for later.
+Outcome snapshots_are_instants(const Budget& budget) {
+    constexpr Workload workload{.name = "instants", .write = 60, .flush = 2, .read = 15, .snapshot = 14, .remove = 8, .commit = 4, .volume_blocks = 2, .slowness = 6};
+    Outcome outcome;
+    for (std::uint64_t seed = budget.seed; outcome.executed < budget.states; ++seed) {
+        SimRun run(workload, seed);
+        for (int part = 0; part < 4 && run.failures().empty(); ++part) {
+            run.run(60);
+            run.verify_live();
+            ++outcome.executed;
+            outcome.distinct.insert(identity({run.metadata().image(), run.data().image()}));
+        }
+        if (!run.failures().empty()) {
+            outcome.failure = fmt::format("seed {}: {}", seed, run.failures().front());
+            return outcome;
+        }
+    }
+    return outcome;
 }
 
 // Each flush of a run fails once; the device is fine afterwards, but for what that flush should have covered.

@@ -19,6 +19,7 @@ std::span<const ProofRow> proof_rows() {
         {"S8", "no stale and no foreign data", 1200, nothing_stale_is_shown},
         {"S13", "a failed flush is never forgiven", 200, failed_flushes_stay_failed},
         {"S33", "power cut at any step of any command", 800, commands_are_whole},
+        {"S46", "snapshots under load are one instant", 400, snapshots_are_instants},
     };
     return rows;
 }

@@ -63,6 +63,7 @@ bool SimDevice::submit(Request& request) {
 }
 
 void SimDevice::poll(bool wait) {
+    if (!wait && !random_.one_in(slowness_)) return;
     std::uint64_t n = waiting_.empty() ? 0 : random_.below(waiting_.size() + 1);
     if (wait && n == 0 && !waiting_.empty()) n = 1;
     for (; n > 0; --n) {

@@ -57,6 +57,8 @@ public:
     std::size_t in_flight() const override { return waiting_.size(); }
 
     void set_granule(Sectors granule) { granule_ = granule; }
+    // Requests stay in flight longer: a poll that does not wait completes something once in so many times.
+    void set_slowness(std::uint64_t slowness) { slowness_ = slowness; }
     void grow(Sectors size) { image_.resize(to_bytes(size).n); }
     const std::vector<std::byte>& image() const { return image_; }
     // Asked before each request is carried out; an error is that request's outcome.
@@ -76,6 +78,7 @@ private:
     std::vector<std::byte> image_;
     Random random_;
     Sectors granule_{1};
+    std::uint64_t slowness_ = 1;
     std::vector<Waiting> waiting_;
     std::function<std::optional<Error>(const Request&)> fault_;
 };

@@ -30,6 +30,7 @@ SimRun::SimRun(const Workload& workload, std::uint64_t seed, Sectors granule) : 
     metadata_ = std::make_unique<SimDevice>(trace_, 0, md.bytes(), random_());
     data_ = std::make_unique<SimDevice>(trace_, 1, data.bytes(), random_());
     data_->set_granule(granule);
+    data_->set_slowness(workload_.slowness);
     initial_ = {md.bytes(), data.bytes()};
     pool_ = std::move(*Pool::open(*metadata_, *data_, {}));
     create();

@@ -27,6 +27,7 @@ struct Workload {
     std::uint64_t data_blocks = 40;
     std::uint64_t volume_blocks = 12;
     bool long_writes = false;
+    std::uint64_t slowness = 1;  // of the data device
 };
 
 class SimRun {

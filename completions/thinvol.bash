@@ -1,0 +1,21 @@
+# bash completion of thinvol and the tv* commands. All of it is answered by `thinvol complete`, from the commands'
+# own declarations and the catalog.
+
+_thinvol() {
+    local line
+    COMPREPLY=()
+    while IFS= read -r line; do
+        case $line in
+            :files) compopt -o default ;;
+            :more) compopt -o nospace ;;
+            *) COMPREPLY+=("$line") ;;
+        esac
+    done < <(thinvol complete -- "$COMP_CWORD" "${COMP_WORDS[@]}" 2>/dev/null)
+    # A group's name alone is a whole word; "vg0/" goes on.
+    if ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} != */ && ${COMPREPLY[0]} != *,* && ${COMPREPLY[0]} != [+-]* ]]; then
+        compopt +o nospace
+    fi
+}
+
+complete -F _thinvol thinvol tvchange tvcheck tvcreate tvdisplay tvdump tvextend tvgcreate tvgextend tvgreduce \
+    tvgremove tvgrename tvgs tvpvs tvreduce tvremove tvrename tvresize tvs tvscan tvsnapshot

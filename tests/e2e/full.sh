@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Goal: a full group, a full pool and a full file system are errors that name what is full, and end when there is room.
+. "$(dirname "$0")/lib.sh"
+
+truncate -s 256M pv.img more.img
+tvgcreate vg0 pv.img >/dev/null
+tvcreate -l 100%FREE -T vg0/pool0 >/dev/null
+[ "$(tvgs --noheadings -o vg_free_count vg0 | xargs)" = 0 ]
+fails 5 'insufficient free space' tvcreate -L 4m -T vg0/pool1
+fails 5 'insufficient free space' tvextend -L +4m vg0/pool0
+tvcreate -V 1g -T vg0/pool0 -n v >/dev/null 2>&1
+tvchange -ay vg0/v
+
+fill() { /usr/bin/python3 -c '
+import nbd, sys
+h = nbd.NBD()
+h.connect_uri(sys.argv[1])
+n = 0
+try:
+    for at in range(0, 1 << 30, 1 << 20):
+        h.pwrite(bytes([7]) * (1 << 20), at)
+        n += 1
+except nbd.Error as e:
+    print(n, e.errno)
+    sys.exit(0)
+print(n, "none")' "$1"; }
+said=$(fill "$(uri vg0/v)")
+[[ $said == *ENOSPC* ]] || fail "a full pool said: $said"
+written=${said%% *}
+[ "$(field data_percent vg0/pool0)" = 100.00 ]
+[ "$(field lv_attr vg0/pool0 | cut -c9)" = D ]
+head_of "$(uri vg0/v)" $((written << 20)) | tr -d '\007' | wc -c | grep -qx 0 || fail "what was written before is not all there"
+# Room comes with another physical volume, in use.
+tvgextend vg0 more.img >/dev/null
+tvextend -L +64m vg0/pool0 >/dev/null
+said=$(fill "$(uri vg0/v)")
+[ "${said%% *}" -gt "$written" ] || fail "the pool did not take more after it grew: $said"
+judge vg0/pool0
+tvchange -an vg0
+tvgremove -y vg0 >/dev/null
+
+# The file system under a sparse physical volume is full (in a mount namespace of our own).
+cat > inside.sh <<'INNER'
+set -euo pipefail
+mkdir small
+mount -t tmpfs -o size=24m tmpfs small
+truncate -s 256M small/pv.img
+tvgcreate vg1 small/pv.img >/dev/null
+tvcreate -L 128m -T vg1/pool0 >/dev/null
+tvcreate -V 128m -T vg1/pool0 -n v >/dev/null
+tvchange -ay vg1/v
+uri=$(tvs --noheadings -o uri vg1/v | xargs)
+said=$(/usr/bin/python3 fill.py "$uri")
+[[ $said == *ENOSPC* ]] || { echo "a full file system said: $said" >&2; exit 1; }
+tvchange -an vg1
+tvcheck vg1/pool0 >/dev/null
+status=0
+tvcreate -L 64m --poolmetadatasize 32m -T vg1/pool1 >out 2>err || status=$?
+[ $status = 5 ] && grep -q 'No space left on device' err || { echo "tvcreate on a full file system: $status $(cat err)" >&2; exit 1; }
+[ "$(tvs --noheadings -o lv_name vg1 | xargs)" = "pool0 v" ] || { echo "left over: $(tvs)" >&2; exit 1; }
+INNER
+cat > fill.py <<'PY'
+import nbd, sys
+h = nbd.NBD()
+h.connect_uri(sys.argv[1])
+n = 0
+try:
+    for at in range(0, 128 << 20, 1 << 20):
+        h.pwrite(bytes([7]) * (1 << 20), at)
+        n += 1
+    print(n, "none")
+except nbd.Error as e:
+    print(n, e.errno)
+PY
+if [ "$(id -u)" = 0 ]; then unshare -m bash inside.sh; else unshare -rm bash inside.sh; fi
