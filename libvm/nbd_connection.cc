@@ -170,7 +170,7 @@ bool NbdConnection::parse() {
         consume(n);
         skip_ -= n;
         if (skip_ > 0 || n == 0) return n > 0;
-        if (state_ == State::negotiating) reply(skipped_option_, nbd::Reply::unsupported);
+        if (state_ == State::negotiating) reply(skipped_option_, skipped_answer_);
         return true;
     }
     return state_ == State::negotiating ? parse_negotiation() : parse_transmission();
@@ -192,8 +192,8 @@ bool NbdConnection::client_flags() {
     consume(4);
     greeted_ = true;
     no_zeroes_ = (flags & nbd::flag_no_zeroes) != 0;
-    const bool known = (flags & ~std::uint32_t{nbd::flag_fixed_newstyle | nbd::flag_no_zeroes}) == 0;
-    if (!known || (flags & nbd::flag_fixed_newstyle) == 0) close();
+    fixed_newstyle_ = (flags & nbd::flag_fixed_newstyle) != 0;
+    if ((flags & ~std::uint32_t{nbd::flag_fixed_newstyle | nbd::flag_no_zeroes}) != 0) close();
     return true;
 }
 
@@ -204,15 +204,17 @@ bool NbdConnection::parse_negotiation() {
     const auto number = load_be<std::uint32_t>(input() + 8);
     const auto length = load_be<std::uint32_t>(input() + 12);
     if (magic != nbd::magic_option || length > skipped_option_max) return close(), true;
-    using nbd::Option;
-    const auto known = static_cast<Option>(number);
-    const bool understood = known == Option::export_name || known == Option::abort || known == Option::list || known == Option::info || known == Option::go;
-    if (!understood || length > option_data_max) {
+    const bool old = number == static_cast<std::uint32_t>(nbd::Option::export_name);
+    // The old form knows no other option, and no errors.
+    if ((!fixed_newstyle_ && !old) || (old && length > option_data_max)) return close(), true;
+    const bool known = nbd::is_known(static_cast<nbd::Option>(number));
+    if (!known || length > option_data_max) {
         if (++options_ > options_max) return close(), true;
         consume(nbd::option_bytes);
         skip_ = length;
         skipped_option_ = number;
-        if (length == 0) reply(number, nbd::Reply::unsupported);
+        skipped_answer_ = known ? nbd::Reply::too_big : nbd::Reply::unsupported;
+        if (length == 0) reply(number, skipped_answer_);
         return true;
     }
     if (available() < nbd::option_bytes + length) return false;
@@ -290,8 +292,13 @@ void NbdConnection::option_info(std::uint32_t number, std::span<const std::byte>
     store_be(p, payload_max);
     reply(number, nbd::Reply::info, sizes);
 
-    for (std::uint16_t i = 0; i < infos; ++i) {
-        if (load_be<std::uint16_t>(data.data() + 6 + name_length + 2UL * i) != static_cast<std::uint16_t>(nbd::Info::name)) continue;
+    const auto asked = [&](nbd::Info wanted) {
+        for (std::uint16_t i = 0; i < infos; ++i) {
+            if (load_be<std::uint16_t>(data.data() + 6 + name_length + 2UL * i) == static_cast<std::uint16_t>(wanted)) return true;
+        }
+        return false;
+    };
+    if (asked(nbd::Info::name)) {
         std::vector<std::byte> canonical(2 + exported->name.size());
         p = store_be(canonical.data(), static_cast<std::uint16_t>(nbd::Info::name));
         std::memcpy(p, exported->name.data(), exported->name.size());
@@ -440,18 +447,19 @@ void NbdConnection::answer(std::unique_ptr<Request> request, std::uint32_t error
 
 // --- sending -------------------------------------------------------------------------------------
 
-std::size_t NbdConnection::gather(std::vector<iovec>& parts) const {
-    constexpr std::size_t parts_max = 256;
+// What is to be sent next, as far as it fits; the number of bytes.
+std::size_t NbdConnection::gather(std::span<iovec> parts, std::size_t& used) const {
     std::size_t skip = sent_of_front_;
     std::size_t total = 0;
+    used = 0;
     const auto add = [&](const std::byte* bytes, std::size_t n) {
         const std::size_t skipped = std::min(skip, n);
         skip -= skipped;
-        if (n > skipped) parts.push_back({const_cast<std::byte*>(bytes) + skipped, n - skipped});
+        if (n > skipped) parts[used++] = {const_cast<std::byte*>(bytes) + skipped, n - skipped};
         total += n - skipped;
     };
     for (const Outgoing& out : outgoing_) {
-        if (parts.size() + 2 > parts_max) break;
+        if (used + 2 > parts.size()) break;
         if (out.request == nullptr) {
             add(out.head.data(), out.head.size());
             continue;
@@ -481,13 +489,11 @@ void NbdConnection::sent(std::size_t n) {
 
 bool NbdConnection::send_answers() {
     bool progress = false;
-    std::vector<iovec> parts;
     while (!outgoing_.empty()) {
-        parts.clear();
-        const std::size_t total = gather(parts);
+        std::array<iovec, 256> parts;
         msghdr message{};
+        const std::size_t total = gather(parts, message.msg_iovlen);
         message.msg_iov = parts.data();
-        message.msg_iovlen = parts.size();
         const ssize_t n = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
         if (n < 0) {

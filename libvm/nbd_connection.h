@@ -68,7 +68,7 @@ private:
     void submit(std::unique_ptr<Request> request);
     void answer(std::unique_ptr<Request> request, std::uint32_t error);
     bool send_answers();
-    std::size_t gather(std::vector<iovec>& parts) const;
+    std::size_t gather(std::span<iovec> parts, std::size_t& used) const;
     void sent(std::size_t n);
     bool may_read() const;
     void set_events();
@@ -78,10 +78,12 @@ private:
     State state_ = State::negotiating;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     bool greeted_ = false;  // the client's flags came
+    bool fixed_newstyle_ = false;
     bool no_zeroes_ = false;
     std::uint32_t options_ = 0;
     std::uint64_t skip_ = 0;  // bytes to be read away
     std::uint32_t skipped_option_ = 0;
+    nbd::Reply skipped_answer_ = nbd::Reply::unsupported;
 
     NbdExport* export_ = nullptr;
     std::vector<std::byte> input_;

@@ -24,6 +24,16 @@ inline constexpr std::uint16_t flag_fixed_newstyle = 1;
 inline constexpr std::uint16_t flag_no_zeroes = 2;
 
 enum class Option : std::uint32_t { export_name = 1, abort = 2, list = 3, info = 6, go = 7 };
+constexpr bool is_known(Option option) {
+    switch (option) {
+        case Option::export_name:
+        case Option::abort:
+        case Option::list:
+        case Option::info:
+        case Option::go: return true;
+    }
+    return false;
+}
 
 enum class Reply : std::uint32_t {
     ack = 1,

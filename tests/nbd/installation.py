@@ -30,19 +30,14 @@ class Process:
         self.pid = pid
         self.fd = os.pidfd_open(pid)
 
-    def signal(self, number):
+    def kill(self):
         try:
-            signal.pidfd_send_signal(self.fd, number)
+            signal.pidfd_send_signal(self.fd, signal.SIGKILL)
         except ProcessLookupError:
             pass
 
     def ended(self, timeout_s=0.0):
         return bool(select.select([self.fd], [], [], timeout_s)[0])
-
-    def end(self, number=signal.SIGKILL):
-        self.signal(number)
-        if not self.ended(raw_client.PATIENCE_S):
-            raise AssertionError(f"process {self.pid} did not end by signal {number}")
 
     def resident_bytes(self):
         with open(f"/proc/{self.pid}/status") as status:
@@ -50,11 +45,6 @@ class Process:
                 if line.startswith("VmRSS:"):
                     return int(line.split()[1]) * 1024
         raise AssertionError(f"process {self.pid} has no memory: it ended")
-
-    def cpu_seconds(self):
-        with open(f"/proc/{self.pid}/stat") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Volume:
@@ -182,7 +172,7 @@ class Installation:
         except (OSError, subprocess.TimeoutExpired):
             pass
         for server in self.servers:
-            server.signal(signal.SIGKILL)
+            server.kill()
         self.show_logs()
         for folder in self.folders:
             shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,7 @@ Units: bytes; numbers on the wire are big-endian. Source: NetworkBlockDevice/nbd
 import collections
 import fcntl
 import itertools
+import select
 import socket
 import struct
 import termios
@@ -116,6 +117,11 @@ class RawClient:
                 return bytes(data)
             data += got
         raise AssertionError(f"over {limit} bytes and still no end")
+
+    def wait_until_answered(self):
+        """Until something has come that was not received yet."""
+        if not select.select([self.socket], [], [], PATIENCE_S)[0]:
+            raise TimeoutError("no answer")
 
     def wait_until_taken(self):
         """Until the server has received what was sent so far."""

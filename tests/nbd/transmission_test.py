@@ -193,6 +193,7 @@ class Contents(ServerTest):
 
     def test_random_operations_at_any_byte_are_those_of_a_disk(self):
         clients = [self.connect(self.volume) for _ in range(3)]
+        clients[0].must(nbd.WRITE_ZEROES, 0, self.volume.size)
         model = bytearray(self.volume.size)
         for step in range(2500):
             client = self.random.choice(clients)
@@ -537,27 +538,34 @@ class ClientsThatDoNotRead(ServerTest):
         contents = self.random.randbytes(SIZE)
         served.write(0, contents)
         greedy = [self.connect(self.volume) for _ in range(2)]
+        offsets = {}
         for client in greedy:
+            # In one piece: the kernel's bookkeeping for a thousand small ones would not fit in the socket.
+            requests = b""
             for n in range(self.READS):
-                client.request(nbd.READ, n % 15 * nbd.MIB, self.READ_BYTES)
+                cookie = next(client.cookies)
+                offsets[cookie] = n % 15 * nbd.MIB
+                client.read_lengths[cookie] = self.READ_BYTES
+                requests += nbd.request_bytes(nbd.READ, offsets[cookie], self.READ_BYTES, cookie=cookie)
+            client.send(requests)
         # Answers wait for them by now: the first has begun to arrive.
         for client in greedy:
-            client.receive_nothing_yet()
+            client.wait_until_answered()
         for n in range(200):
             payload = self.random.randbytes(10000)
             served.write(15 * nbd.MIB + n * 5000, payload)
             self.assertTrue(payload == served.read(15 * nbd.MIB + n * 5000, 10000))
             self.assertLess(server.resident_bytes(), self.RESIDENT_MAX)
-        self.assert_served_in_the_end(greedy[0], contents)
+        self.assert_served_in_the_end(greedy[0], contents, offsets)
         greedy[1].close()
         self.volume.wait_for_clients(2)
 
-    def assert_served_in_the_end(self, client, contents):
+    def assert_served_in_the_end(self, client, contents, offsets):
         for _ in range(self.READS):
             reply = client.reply()
-            at = (reply.cookie - 0x1122334455660001 - 1) % 15 * nbd.MIB
+            at = offsets[reply.cookie]
             self.assertEqual(0, reply.error)
-        self.assertTrue(reply.data == contents[at:at + self.READ_BYTES] or True)
+            self.assertTrue(reply.data == contents[at:at + self.READ_BYTES])
 
     def test_answers_without_payload_wait_too_without_end(self):
         server = self.volume.server()
