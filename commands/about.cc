@@ -17,7 +17,8 @@ int run_help(Invocation& call) {
     }
     const CommandSpec* spec = find_command(call.operands().front());
     if (spec == nullptr) {
-        call.fail(Error(Errc::not_found, fmt::format("No such command '{}'.", call.operands().front())));
+        call.fail(
+            Error(Errc::not_found, fmt::format("No such command '{}'.", call.operands().front())));
         return exit_no_command;
     }
     call.write(help_of(*spec));
@@ -31,10 +32,14 @@ int run_version(Invocation& call) {
 
 }  // namespace
 
-constexpr CommandSpec help_command{.name = "help", .summary = "Explain a command, or list all.", .operands = help_operands, .run = run_help};
+constexpr CommandSpec help_command{.name = "help",
+                                   .summary = "Explain a command, or list all.",
+                                   .operands = help_operands,
+                                   .run = run_help};
 static_assert(well_formed(help_command));
 
-constexpr CommandSpec version_command{.name = "version", .summary = "Show the version.", .run = run_version};
+constexpr CommandSpec version_command{
+    .name = "version", .summary = "Show the version.", .run = run_version};
 static_assert(well_formed(version_command));
 
 }  // namespace thinvol

@@ -1,7 +1,8 @@
 // command_spec: how a command is declared; parsing, help and completion are made from it.
 //
 // Units       none
-// Invariants  well_formed(): names and letters unique, required operands before optional ones, one repeated at most
+// Invariants  well_formed(): names and letters unique, required operands before optional ones, one
+//             repeated at most
 // Errors      none; declarations are constants
 // Threads     any
 // Source      LVM2's tools/command-lines.in (the idea)
@@ -12,7 +13,8 @@
 
 namespace thinvol {
 
-// What an option's or operand's text means: how it is checked, how it is called in help, what completes it.
+// What an option's or operand's text means: how it is checked, how it is called in help, what
+// completes it.
 enum class Value {
     none,  // a switch
     text,
@@ -24,11 +26,11 @@ enum class Value {
     fields,
     sort_fields,
     file,
-    name,        // of something new
+    name,  // of something new
     group,
     pool,
     thin,
-    volume,      // a pool or a thin volume
+    volume,  // a pool or a thin volume
     active_or_volume,
     group_or_volume,
     physical_volume,
@@ -77,7 +79,9 @@ struct CommandSpec {
 };
 
 constexpr bool well_formed(const CommandSpec& spec) {
-    if (spec.name.empty() || spec.summary.empty() || spec.run == nullptr || !spec.summary.ends_with('.')) return false;
+    if (spec.name.empty() || spec.summary.empty() || spec.run == nullptr ||
+        !spec.summary.ends_with('.'))
+        return false;
     const auto has = [&](std::string_view name) {
         for (const OptionSpec& o : spec.options) {
             if (o.name == name) return true;
@@ -87,7 +91,8 @@ constexpr bool well_formed(const CommandSpec& spec) {
     for (std::size_t i = 0; i < spec.options.size(); ++i) {
         if (spec.options[i].name.empty() || !spec.options[i].help.ends_with('.')) return false;
         for (std::size_t j = 0; j < i; ++j) {
-            const bool same_letter = spec.options[i].letter != 0 && spec.options[i].letter == spec.options[j].letter;
+            const bool same_letter =
+                spec.options[i].letter != 0 && spec.options[i].letter == spec.options[j].letter;
             if (spec.options[i].name == spec.options[j].name || same_letter) return false;
         }
     }

@@ -1,5 +1,6 @@
-// The command behind shell completion: `thinvol complete INDEX WORD...`. Prints a candidate a line; before them
-// lines that begin with a colon: ":files" where file names fit, ":more" where no space is to follow.
+// The command behind shell completion: `thinvol complete INDEX WORD...`. Prints a candidate a line;
+// before them lines that begin with a colon: ":files" where file names fit, ":more" where no space
+// is to follow.
 #include <charconv>
 
 #include "commands/completion.h"
@@ -19,8 +20,10 @@ int run(Invocation& call) {
     std::size_t at = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), at);
     constexpr std::size_t longest_line = 10000;
-    if (error != std::errc() || end != text.data() + text.size() || at > longest_line) return call.usage("The index is not a number.");
-    const Completion found = complete(call.environment(), {call.operands().begin() + 1, call.operands().end()}, at);
+    if (error != std::errc() || end != text.data() + text.size() || at > longest_line)
+        return call.usage("The index is not a number.");
+    const Completion found =
+        complete(call.environment(), {call.operands().begin() + 1, call.operands().end()}, at);
     std::string out;
     if (found.files) out += ":files\n";
     if (found.more_follows) out += ":more\n";
@@ -31,7 +34,10 @@ int run(Invocation& call) {
 
 }  // namespace
 
-constexpr CommandSpec complete_command{.name = "complete", .summary = "Answer a shell that completes a command line.", .operands = operands, .run = run,
+constexpr CommandSpec complete_command{.name = "complete",
+                                       .summary = "Answer a shell that completes a command line.",
+                                       .operands = operands,
+                                       .run = run,
                                        .hidden = true};
 static_assert(well_formed(complete_command));
 

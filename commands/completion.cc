@@ -35,10 +35,12 @@ public:
         for (const GroupRow& group : all_groups()) {
             if (group.name != group_name) continue;
             if (pools) {
-                for (const PoolRow& p : or_none(catalog_->pools(group.id))) names.push_back(group.name + "/" + p.lv.name);
+                for (const PoolRow& p : or_none(catalog_->pools(group.id)))
+                    names.push_back(group.name + "/" + p.lv.name);
             }
             if (thins) {
-                for (const ThinRow& t : or_none(catalog_->thins(group.id))) names.push_back(group.name + "/" + t.lv.name);
+                for (const ThinRow& t : or_none(catalog_->thins(group.id)))
+                    names.push_back(group.name + "/" + t.lv.name);
             }
         }
         return names;
@@ -72,7 +74,8 @@ Completion volumes(Names& names, const std::string& word, bool pools, bool thins
     } else {
         for (const std::string& group : names.groups()) {
             if (groups_too) found.candidates.push_back(group);
-            if (!names.volumes(group, pools, thins).empty()) found.candidates.push_back(group + "/");
+            if (!names.volumes(group, pools, thins).empty())
+                found.candidates.push_back(group + "/");
         }
         found.more_follows = true;
     }
@@ -88,7 +91,8 @@ Completion fields(ReportKind kind, const std::string& word) {
     Completion found;
     for (const FieldInfo& f : fields_of(kind)) {
         const std::string before = word.substr(sign, start - sign);
-        const bool there = ("," + before).find("," + std::string(f.name) + ",") != std::string::npos;
+        const bool there =
+            ("," + before).find("," + std::string(f.name) + ",") != std::string::npos;
         if (!there) found.candidates.push_back(word.substr(0, start) + std::string(f.name));
     }
     found.more_follows = true;
@@ -104,10 +108,13 @@ Completion with_endings(const std::string& word, std::initializer_list<const cha
 }
 
 ReportKind report_of(const CommandSpec& spec) {
-    return spec.name == "tvgs" ? ReportKind::groups : spec.name == "tvpvs" ? ReportKind::physical_volumes : ReportKind::volumes;
+    return spec.name == "tvgs"    ? ReportKind::groups
+           : spec.name == "tvpvs" ? ReportKind::physical_volumes
+                                  : ReportKind::volumes;
 }
 
-Completion complete_value(const CommandSpec& spec, Names& names, Value value, const std::string& word) {
+Completion complete_value(const CommandSpec& spec, Names& names, Value value,
+                          const std::string& word) {
     Completion found;
     switch (value) {
         case Value::group: found.candidates = names.groups(); break;
@@ -144,14 +151,20 @@ struct Typed {
 };
 
 const OptionSpec* find_option(const std::vector<OptionSpec>& options, const std::string& word) {
-    const std::string name = word.starts_with("--") ? word.substr(2, word.find('=') == std::string::npos ? std::string::npos : word.find('=') - 2) : "";
+    const std::string name =
+        word.starts_with("--")
+            ? word.substr(
+                  2, word.find('=') == std::string::npos ? std::string::npos : word.find('=') - 2)
+            : "";
     const auto it = std::find_if(options.begin(), options.end(), [&](const OptionSpec& o) {
-        return name.empty() ? o.letter != 0 && word.size() > 1 && o.letter == word[1] : o.name == name;
+        return name.empty() ? o.letter != 0 && word.size() > 1 && o.letter == word[1]
+                            : o.name == name;
     });
     return it == options.end() ? nullptr : &*it;
 }
 
-Typed look_at(const std::vector<OptionSpec>& options, const std::vector<std::string>& words, std::size_t at) {
+Typed look_at(const std::vector<OptionSpec>& options, const std::vector<std::string>& words,
+              std::size_t at) {
     Typed typed;
     for (std::size_t i = 1; i < at; ++i) {
         if (typed.wants_value != nullptr) {
@@ -160,7 +173,8 @@ Typed look_at(const std::vector<OptionSpec>& options, const std::vector<std::str
             const OptionSpec* option = find_option(options, words[i]);
             if (option == nullptr) continue;
             typed.options.insert(option->name);
-            const bool joined = words[i].starts_with("--") ? words[i].find('=') != std::string::npos : words[i].size() > 2;
+            const bool joined = words[i].starts_with("--") ? words[i].find('=') != std::string::npos
+                                                           : words[i].size() > 2;
             if (option->value != Value::none && !joined) typed.wants_value = option;
         } else {
             ++typed.operands;
@@ -169,15 +183,21 @@ Typed look_at(const std::vector<OptionSpec>& options, const std::vector<std::str
     return typed;
 }
 
-Completion complete_option(const CommandSpec& spec, const std::vector<OptionSpec>& options, const Typed& typed, const std::string& word) {
+Completion complete_option(const CommandSpec& spec, const std::vector<OptionSpec>& options,
+                           const Typed& typed, const std::string& word) {
     Completion found;
     for (const OptionSpec& o : options) {
-        const bool excluded = std::any_of(spec.conflicts.begin(), spec.conflicts.end(), [&](const Conflict& c) {
-            return (c.one == o.name && typed.options.contains(c.other)) || (c.other == o.name && typed.options.contains(c.one));
-        });
-        if (excluded || (typed.options.contains(o.name) && !o.repeatable) || o.help.starts_with("Refused")) continue;
+        const bool excluded =
+            std::any_of(spec.conflicts.begin(), spec.conflicts.end(), [&](const Conflict& c) {
+                return (c.one == o.name && typed.options.contains(c.other)) ||
+                       (c.other == o.name && typed.options.contains(c.one));
+            });
+        if (excluded || (typed.options.contains(o.name) && !o.repeatable) ||
+            o.help.starts_with("Refused"))
+            continue;
         found.candidates.push_back("--" + std::string(o.name));
-        if (o.letter != 0 && word.size() < 2) found.candidates.push_back(std::string("-") + o.letter);
+        if (o.letter != 0 && word.size() < 2)
+            found.candidates.push_back(std::string("-") + o.letter);
     }
     keep_matching(found.candidates, word);
     return found;
@@ -198,7 +218,8 @@ void join_equals(std::vector<std::string>& words, std::size_t& at) {
 
 }  // namespace
 
-Completion complete(const Environment& environment, std::vector<std::string> words, std::size_t at) {
+Completion complete(const Environment& environment, std::vector<std::string> words,
+                    std::size_t at) {
     if (words.empty()) return {};
     words.resize(std::max(words.size(), at + 1));
     words.front() = std::filesystem::path(words.front()).filename().string();
@@ -216,10 +237,12 @@ Completion complete(const Environment& environment, std::vector<std::string> wor
     options.insert(options.end(), common_options().begin(), common_options().end());
     const Typed typed = look_at(options, words, at);
     const std::string& word = words[at];
-    if (typed.wants_value != nullptr) return complete_value(*spec, names, typed.wants_value->value, word);
+    if (typed.wants_value != nullptr)
+        return complete_value(*spec, names, typed.wants_value->value, word);
     if (word.starts_with('-')) {
         const std::size_t equals = word.find('=');
-        const OptionSpec* option = equals == std::string::npos ? nullptr : find_option(options, word);
+        const OptionSpec* option =
+            equals == std::string::npos ? nullptr : find_option(options, word);
         if (option == nullptr) return complete_option(*spec, options, typed, word);
         Completion found = complete_value(*spec, names, option->value, word.substr(equals + 1));
         for (std::string& c : found.candidates) c.insert(0, word.substr(0, equals + 1));

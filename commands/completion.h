@@ -1,7 +1,9 @@
-// completion: what could stand where a user pressed TAB, from the commands' declarations and the catalog.
+// completion: what could stand where a user pressed TAB, from the commands' declarations and the
+// catalog.
 //
 // Units       none
-// Invariants  (1) reads the catalog only: no lock, no physical volume, no server; without a catalog, no names
+// Invariants  (1) reads the catalog only: no lock, no physical volume, no server; without a
+//                 catalog, no names
 //             (2) offers nothing that the command would refuse for its kind
 // Errors      none: what cannot be read is not offered
 // Threads     one
@@ -21,7 +23,8 @@ struct Completion {
     bool more_follows = false;            // no space behind a single candidate: "vg0/"
 };
 
-// `words`: the command line, the command first; `at`: the word the cursor is in, which may be empty or missing.
+// `words`: the command line, the command first; `at`: the word the cursor is in, which may be empty
+// or missing.
 Completion complete(const Environment& environment, std::vector<std::string> words, std::size_t at);
 
 }  // namespace thinvol

@@ -11,7 +11,8 @@ namespace {
 
 std::string option_line(const OptionSpec& o) {
     const std::string letter = o.letter == 0 ? "   " : fmt::format("-{}|", o.letter);
-    const std::string name = fmt::format("{}--{}{}{}", letter, o.name, o.value == Value::none ? "" : " ", metavariable(o.value));
+    const std::string name = fmt::format("{}--{}{}{}", letter, o.name,
+                                         o.value == Value::none ? "" : " ", metavariable(o.value));
     if (name.size() < 38) return fmt::format("    {:<38}{}\n", name, o.help);
     return fmt::format("    {}\n    {:<38}{}\n", name, "", o.help);
 }
@@ -19,16 +20,21 @@ std::string option_line(const OptionSpec& o) {
 }  // namespace
 
 std::string help_of(const CommandSpec& spec) {
-    std::string text = fmt::format("  {} - {}\n\n  {} [options]", spec.name, spec.summary, spec.name);
-    for (const OperandSpec& o : spec.operands) text += fmt::format(" {}{}{}{}", o.required ? "" : "[", o.name, o.repeated ? "..." : "", o.required ? "" : "]");
+    std::string text =
+        fmt::format("  {} - {}\n\n  {} [options]", spec.name, spec.summary, spec.name);
+    for (const OperandSpec& o : spec.operands)
+        text += fmt::format(" {}{}{}{}", o.required ? "" : "[", o.name, o.repeated ? "..." : "",
+                            o.required ? "" : "]");
     text += '\n';
     if (!spec.operands.empty()) text += '\n';
-    for (const OperandSpec& o : spec.operands) text += fmt::format("    {:<38}{}\n", o.name, o.help);
+    for (const OperandSpec& o : spec.operands)
+        text += fmt::format("    {:<38}{}\n", o.name, o.help);
     text += "\n  Options:\n";
     for (const OptionSpec& o : spec.options) text += option_line(o);
     if (!spec.options.empty()) text += "\n  Common options:\n";
     for (const OptionSpec& o : common_options()) text += option_line(o);
-    for (const Conflict& c : spec.conflicts) text += fmt::format("\n  --{} and --{} exclude each other.\n", c.one, c.other);
+    for (const Conflict& c : spec.conflicts)
+        text += fmt::format("\n  --{} and --{} exclude each other.\n", c.one, c.other);
     if (!spec.examples.empty()) text += "\n  Examples:\n";
     for (const std::string_view example : spec.examples) text += fmt::format("    {}\n", example);
     return text;
@@ -42,6 +48,9 @@ std::string help_of_all() {
     return text + "\n  COMMAND --help says more of each.\n";
 }
 
-std::string version_text() { return fmt::format("  thinvol version:  {}\n  metadata format:  Linux dm-thin, version 2\n", THINVOL_VERSION); }
+std::string version_text() {
+    return fmt::format("  thinvol version:  {}\n  metadata format:  Linux dm-thin, version 2\n",
+                       THINVOL_VERSION);
+}
 
 }  // namespace thinvol

@@ -45,23 +45,30 @@ Result<std::string> long_option(const std::vector<OptionSpec>& options, std::str
         if (plain(o.name).starts_with(plain(word))) possible.emplace_back(o.name);
     }
     if (possible.size() == 1) return possible.front();
-    if (possible.empty()) return Error(Errc::invalid_argument, fmt::format("unrecognised option '--{}'", word));
+    if (possible.empty())
+        return Error(Errc::invalid_argument, fmt::format("unrecognised option '--{}'", word));
     std::string list;
     for (const auto& p : possible) list += fmt::format(" '--{}'", p);
-    return Error(Errc::invalid_argument, fmt::format("option '--{}' is ambiguous; possibilities:{}", word, list));
+    return Error(Errc::invalid_argument,
+                 fmt::format("option '--{}' is ambiguous; possibilities:{}", word, list));
 }
 
-bool negative_number(std::string_view word) { return word.size() > 1 && word[0] == '-' && std::isdigit(static_cast<unsigned char>(word[1])) != 0; }
+bool negative_number(std::string_view word) {
+    return word.size() > 1 && word[0] == '-' &&
+           std::isdigit(static_cast<unsigned char>(word[1])) != 0;
+}
 
-// Spells what LVM's users may type in the one way that the library parses: full long names, and a negative value
-// joined to its option.
-Result<std::vector<std::string>> spelled_out(const std::vector<OptionSpec>& options, const std::vector<std::string>& words) {
+// Spells what LVM's users may type in the one way that the library parses: full long names, and a
+// negative value joined to its option.
+Result<std::vector<std::string>> spelled_out(const std::vector<OptionSpec>& options,
+                                             const std::vector<std::string>& words) {
     std::vector<std::string> out;
     bool value_follows = false;
     bool only_operands = false;
     for (const std::string& word : words) {
         if (std::exchange(value_follows, false)) {
-            if (negative_number(word)) out.back() += (out.back().starts_with("--") ? "=" : "") + word;
+            if (negative_number(word))
+                out.back() += (out.back().starts_with("--") ? "=" : "") + word;
             else out.push_back(word);
             continue;
         }
@@ -78,12 +85,16 @@ Result<std::vector<std::string>> spelled_out(const std::vector<OptionSpec>& opti
         bool has_value = false;
         if (word.starts_with("--")) {
             const std::size_t equals = word.find('=');
-            const std::string name = TRY(long_option(options, std::string_view(word).substr(2, equals == std::string::npos ? equals : equals - 2)));
+            const std::string name = TRY(
+                long_option(options, std::string_view(word).substr(
+                                         2, equals == std::string::npos ? equals : equals - 2)));
             has_value = equals != std::string::npos;
             out.push_back("--" + name + (has_value ? word.substr(equals) : ""));
-            option = &*std::find_if(options.begin(), options.end(), [&](const OptionSpec& o) { return o.name == name; });
+            option = &*std::find_if(options.begin(), options.end(),
+                                    [&](const OptionSpec& o) { return o.name == name; });
         } else {
-            const auto it = std::find_if(options.begin(), options.end(), [&](const OptionSpec& o) { return o.letter == word[1]; });
+            const auto it = std::find_if(options.begin(), options.end(),
+                                         [&](const OptionSpec& o) { return o.letter == word[1]; });
             option = it == options.end() ? nullptr : &*it;
             has_value = word.size() > 2;
             out.push_back(word);
@@ -96,14 +107,19 @@ Result<std::vector<std::string>> spelled_out(const std::vector<OptionSpec>& opti
 po::options_description describe(const std::vector<OptionSpec>& options) {
     po::options_description description;
     for (const OptionSpec& o : options) {
-        const std::string name = o.letter == 0 ? std::string(o.name) : fmt::format("{},{}", o.name, o.letter);
+        const std::string name =
+            o.letter == 0 ? std::string(o.name) : fmt::format("{},{}", o.name, o.letter);
         if (o.value == Value::none) description.add_options()(name.c_str(), "");
-        else description.add_options()(name.c_str(), po::value<std::vector<std::string>>()->composing(), "");
+        else
+            description.add_options()(name.c_str(),
+                                      po::value<std::vector<std::string>>()->composing(), "");
     }
     return description;
 }
 
-std::string shown(const OptionSpec& o) { return o.letter == 0 ? fmt::format("--{}", o.name) : fmt::format("-{}/--{}", o.letter, o.name); }
+std::string shown(const OptionSpec& o) {
+    return o.letter == 0 ? fmt::format("--{}", o.name) : fmt::format("-{}/--{}", o.letter, o.name);
+}
 
 }  // namespace
 
@@ -115,11 +131,13 @@ Result<> Invocation::parse(const std::vector<std::string>& words) {
     try {
         namespace style = po::command_line_style;
         const auto description = describe(options);
-        const auto parsed = po::command_line_parser(spelled)
-                                .options(description)
-                                .style(style::allow_long | style::allow_short | style::allow_dash_for_short | style::long_allow_adjacent |
-                                       style::long_allow_next | style::short_allow_adjacent | style::short_allow_next | style::allow_sticky)
-                                .run();
+        const auto parsed =
+            po::command_line_parser(spelled)
+                .options(description)
+                .style(style::allow_long | style::allow_short | style::allow_dash_for_short |
+                       style::long_allow_adjacent | style::long_allow_next |
+                       style::short_allow_adjacent | style::short_allow_next | style::allow_sticky)
+                .run();
         for (const auto& option : parsed.options) {
             if (option.position_key >= 0) {
                 operands_.insert(operands_.end(), option.value.begin(), option.value.end());
@@ -140,16 +158,22 @@ Result<> Invocation::check(const std::vector<std::string>&) const {
     for (const OptionSpec& o : all_options(spec_)) {
         if (!has(o.name)) continue;
         const auto given = values(o.name);
-        if (!o.repeatable && given.size() > 1) return Error(Errc::invalid_argument, fmt::format("Option {} may not be repeated.", shown(o)));
+        if (!o.repeatable && given.size() > 1)
+            return Error(Errc::invalid_argument,
+                         fmt::format("Option {} may not be repeated.", shown(o)));
         for (const auto& v : given) {
             if (o.value == Value::none) continue;
             if (auto checked = check_value(o.value, v); !checked) {
-                return Error(Errc::invalid_argument, fmt::format("Invalid argument for --{}: {}: {}", o.name, v, checked.error().text));
+                return Error(Errc::invalid_argument,
+                             fmt::format("Invalid argument for --{}: {}: {}", o.name, v,
+                                         checked.error().text));
             }
         }
     }
     for (const Conflict& c : spec_.conflicts) {
-        if (has(c.one) && has(c.other)) return Error(Errc::invalid_argument, fmt::format("--{} and --{} exclude each other.", c.one, c.other));
+        if (has(c.one) && has(c.other))
+            return Error(Errc::invalid_argument,
+                         fmt::format("--{} and --{} exclude each other.", c.one, c.other));
     }
     std::size_t least = 0;
     bool any_number = false;
@@ -158,10 +182,13 @@ Result<> Invocation::check(const std::vector<std::string>&) const {
         any_number = any_number || o.repeated;
     }
     if (operands_.size() < least) {
-        return Error(Errc::invalid_argument, fmt::format("Please give {}: {}", spec_.operands[operands_.size()].name, spec_.operands[operands_.size()].help));
+        return Error(Errc::invalid_argument,
+                     fmt::format("Please give {}: {}", spec_.operands[operands_.size()].name,
+                                 spec_.operands[operands_.size()].help));
     }
     if (!any_number && operands_.size() > spec_.operands.size()) {
-        return Error(Errc::invalid_argument, fmt::format("Unexpected operand \"{}\".", operands_[spec_.operands.size()]));
+        return Error(Errc::invalid_argument,
+                     fmt::format("Unexpected operand \"{}\".", operands_[spec_.operands.size()]));
     }
     return {};
 }
@@ -179,7 +206,8 @@ int Invocation::fail(const Error& error) {
 }
 
 int Invocation::usage(std::string_view text) {
-    err_ << "  " << spec_.name << ": " << text << '\n' << "  Run `" << spec_.name << " --help' for more information.\n";
+    err_ << "  " << spec_.name << ": " << text << '\n'
+         << "  Run `" << spec_.name << " --help' for more information.\n";
     return exit_usage;
 }
 

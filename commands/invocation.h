@@ -1,7 +1,9 @@
-// Invocation: one call of a command: its parsed arguments, where it reads and writes, and what it may ask.
+// Invocation: one call of a command: its parsed arguments, where it reads and writes, and what it
+// may ask.
 //
 // Units       none
-// Invariants  (1) results go to stdout and nothing else does: JSON stays JSON; all else goes to stderr
+// Invariants  (1) results go to stdout and nothing else does: JSON stays JSON; all else goes to
+//                 stderr
 //             (2) each line begins with two spaces, as LVM's do
 // Errors      parse() says what is wrong with the command line; exit status 3
 // Threads     one
@@ -30,7 +32,8 @@ inline constexpr int exit_failed = 5;
 
 class Invocation {
 public:
-    Invocation(const CommandSpec& spec, Environment environment, std::ostream& out, std::ostream& err, std::istream& in)
+    Invocation(const CommandSpec& spec, Environment environment, std::ostream& out,
+               std::ostream& err, std::istream& in)
         : spec_(spec), environment_(std::move(environment)), out_(out), err_(err), in_(in) {}
 
     // The words behind the command's name.
@@ -40,7 +43,9 @@ public:
     const Environment& environment() const { return environment_; }
     bool has(std::string_view option) const { return options_.contains(std::string(option)); }
     // The last value given; only for options that has() says are there.
-    const std::string& value(std::string_view option) const { return options_.at(std::string(option)).back(); }
+    const std::string& value(std::string_view option) const {
+        return options_.at(std::string(option)).back();
+    }
     std::string value_or(std::string_view option, std::string_view otherwise) const {
         return has(option) ? value(option) : std::string(otherwise);
     }
@@ -54,7 +59,8 @@ public:
     // "  Logical volume "x" created." Not with -q.
     template <class... Args>
     void say(fmt::format_string<Args...> text, Args&&... args) {
-        if (!has("quiet")) write(fmt::format("  {}\n", fmt::format(text, std::forward<Args>(args)...)));
+        if (!has("quiet"))
+            write(fmt::format("  {}\n", fmt::format(text, std::forward<Args>(args)...)));
     }
     void warn(std::string_view text);
     // Reports an error; its exit status.

@@ -1,4 +1,5 @@
-// lookup: what a user points at, found in the catalog, with LVM's words when it is not there or of the wrong kind.
+// lookup: what a user points at, found in the catalog, with LVM's words when it is not there or of
+// the wrong kind.
 //
 // Units       none
 // Invariants  none
@@ -32,8 +33,10 @@ Result<FoundVolume> find_volume(Session& session, std::string_view text);
 Result<FoundPool> find_pool(Session& session, std::string_view text);
 Result<FoundThin> find_thin(Session& session, std::string_view text);
 // The thin volumes that operands mean: a group stands for all of its.
-Result<std::vector<FoundThin>> find_thins(Session& session, const std::vector<std::string>& operands);
+Result<std::vector<FoundThin>> find_thins(Session& session,
+                                          const std::vector<std::string>& operands);
 // PVs of the group, by path.
-Result<std::vector<std::int64_t>> find_pvs(Session& session, const GroupRow& group, std::span<const std::string> paths);
+Result<std::vector<std::int64_t>> find_pvs(Session& session, const GroupRow& group,
+                                           std::span<const std::string> paths);
 
 }  // namespace thinvol

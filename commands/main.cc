@@ -12,7 +12,8 @@ namespace {
 
 int run_command(const CommandSpec& spec, const std::vector<std::string>& words) {
     auto environment = Environment::from_process();
-    Invocation call(spec, environment ? *environment : Environment{}, std::cout, std::cerr, std::cin);
+    Invocation call(spec, environment ? *environment : Environment{}, std::cout, std::cerr,
+                    std::cin);
     if (auto parsed = call.parse(words); !parsed) return call.usage(parsed.error().text);
     if (call.has("help")) {
         call.write(help_of(spec));

@@ -1,4 +1,5 @@
-// report_command: what tvs, tvgs and tvpvs have in common: their options, and how a report is asked for and shown.
+// report_command: what tvs, tvgs and tvpvs have in common: their options, and how a report is asked
+// for and shown.
 //
 // Units       none
 // Invariants  stdout holds the report and nothing else
@@ -12,14 +13,16 @@
 
 namespace thinvol {
 
-#define REPORT_OPTIONS                                                                                                   \
-    {"options", 'o', Value::fields, "Fields to show; +Field adds to the usual ones, -Field leaves out; help lists all.", true}, \
-    {"sort", 'O', Value::sort_fields, "Fields to sort by; -Field sorts downwards."},                                     \
-    {"noheadings", 0, Value::none, "No line of headings."},                                                              \
-    {"nosuffix", 0, Value::none, "No unit letters behind sizes."},                                                       \
-    {"units", 0, Value::units, "Units of sizes."},                                                                       \
-    {"separator", 0, Value::separator, "What stands between columns; they are not aligned then."},                       \
-    {"reportformat", 0, Value::report_format, "Columns or JSON."}
+#define REPORT_OPTIONS                                                                           \
+    {"options", 'o', Value::fields,                                                              \
+     "Fields to show; +Field adds to the usual ones, -Field leaves out; help lists all.", true}, \
+        {"sort", 'O', Value::sort_fields, "Fields to sort by; -Field sorts downwards."},         \
+        {"noheadings", 0, Value::none, "No line of headings."},                                  \
+        {"nosuffix", 0, Value::none, "No unit letters behind sizes."},                           \
+        {"units", 0, Value::units, "Units of sizes."},                                           \
+        {"separator", 0, Value::separator,                                                       \
+         "What stands between columns; they are not aligned then."},                             \
+        {"reportformat", 0, Value::report_format, "Columns or JSON."}
 
 // `objects`: the groups, volumes or, of tvpvs, files the report is limited to.
 int run_report(Invocation& call, ReportKind kind, bool all);

@@ -9,22 +9,34 @@ namespace thinvol {
 namespace {
 
 Result<> check_direction(ResizeDirection direction, Extents before, Extents after) {
-    if (after == before) return Error(Errc::exists, fmt::format("New size ({} extents) matches existing size ({} extents).", after, before));
+    if (after == before)
+        return Error(Errc::exists,
+                     fmt::format("New size ({} extents) matches existing size ({} extents).", after,
+                                 before));
     if (direction == ResizeDirection::grow && after < before) {
-        return Error(Errc::invalid_argument, fmt::format("New size given ({} extents) not larger than existing size ({} extents)", after, before));
+        return Error(
+            Errc::invalid_argument,
+            fmt::format("New size given ({} extents) not larger than existing size ({} extents)",
+                        after, before));
     }
     if (direction == ResizeDirection::shrink && after > before) {
-        return Error(Errc::invalid_argument, fmt::format("New size given ({} extents) not less than existing size ({} extents)", after, before));
+        return Error(
+            Errc::invalid_argument,
+            fmt::format("New size given ({} extents) not less than existing size ({} extents)",
+                        after, before));
     }
     return {};
 }
 
-void say_changed(Invocation& call, const GroupRow& group, const std::string& name, Extents before, Extents after) {
-    call.say("Size of logical volume {} changed from {} ({} extents) to {} ({} extents).", name, format_size_long(bytes_of(group, before)), before,
+void say_changed(Invocation& call, const GroupRow& group, const std::string& name, Extents before,
+                 Extents after) {
+    call.say("Size of logical volume {} changed from {} ({} extents) to {} ({} extents).", name,
+             format_size_long(bytes_of(group, before)), before,
              format_size_long(bytes_of(group, after)), after);
 }
 
-Result<> resize_thin(Invocation& call, Session& session, const FoundThin& found, ResizeDirection direction) {
+Result<> resize_thin(Invocation& call, Session& session, const FoundThin& found,
+                     ResizeDirection direction) {
     const Extents before = extents_of(found.group, found.thin.size);
     const Extents wanted = TRY(size_in_extents(call, session, {&found.group, before, {}}));
     const PoolRow pool = TRY(session.catalog.pool(found.thin.pool_id));
@@ -32,18 +44,25 @@ Result<> resize_thin(Invocation& call, Session& session, const FoundThin& found,
     const Extents after = extents_of(found.group, size);
     TRY(check_direction(direction, before, after));
     if (after < before) {
-        const bool sure = call.has("force") ||
-                          call.confirm(fmt::format("WARNING: Reducing active or inactive logical volume to {}: THIS MAY DESTROY YOUR DATA (filesystem etc.)\n"
-                                                   "  Do you really want to reduce {}?", format_size_long(size), found.full_name()));
-        if (!sure) return Error(Errc::busy, fmt::format("Logical volume {} NOT reduced.", found.full_name()));
+        const bool sure =
+            call.has("force") ||
+            call.confirm(fmt::format("WARNING: Reducing active or inactive logical volume to {}: "
+                                     "THIS MAY DESTROY YOUR DATA (filesystem etc.)\n"
+                                     "  Do you really want to reduce {}?",
+                                     format_size_long(size), found.full_name()));
+        if (!sure)
+            return Error(Errc::busy,
+                         fmt::format("Logical volume {} NOT reduced.", found.full_name()));
     }
-    for (const auto& warning : TRY(resize_volume(session, found.group, found.thin, size)).warnings) call.warn(warning);
+    for (const auto& warning : TRY(resize_volume(session, found.group, found.thin, size)).warnings)
+        call.warn(warning);
     if (after > before) warn_of_overcommitment(call, session, found.group, pool);
     say_changed(call, found.group, found.full_name(), before, after);
     return {};
 }
 
-Result<> resize_pool(Invocation& call, Session& session, const FoundPool& found, ResizeDirection direction) {
+Result<> resize_pool(Invocation& call, Session& session, const FoundPool& found,
+                     ResizeDirection direction) {
     const std::string name = found.full_name();
     ExtendPoolRequest by;
     by.pv_ids = TRY(find_pvs(session, found.group, std::span(call.operands()).subspan(1)));
@@ -53,18 +72,24 @@ Result<> resize_pool(Invocation& call, Session& session, const FoundPool& found,
     Extents new_metadata = metadata;
     if (call.has("size") || call.has("extents")) {
         new_data = TRY(size_in_extents(call, session, {&found.group, data, by.pv_ids}));
-        if (new_data < data) return Error(Errc::unsupported, fmt::format("Thin pool volumes {}_tdata cannot be reduced in size yet.", name));
+        if (new_data < data)
+            return Error(
+                Errc::unsupported,
+                fmt::format("Thin pool volumes {}_tdata cannot be reduced in size yet.", name));
         TRY(check_direction(direction, data, new_data));
     }
     if (call.has("poolmetadatasize")) {
         new_metadata = TRY(option_in_extents(call, "poolmetadatasize", found.group, metadata));
-        if (new_metadata < metadata) return Error(Errc::unsupported, "Thin pool metadata volumes cannot be reduced.");
+        if (new_metadata < metadata)
+            return Error(Errc::unsupported, "Thin pool metadata volumes cannot be reduced.");
         TRY(check_direction(direction, metadata, new_metadata));
     }
     by.data = new_data - data;
     by.metadata = new_metadata - metadata;
-    for (const auto& warning : TRY(extend_pool(session, found.group, found.pool, by)).warnings) call.warn(warning);
-    if (new_metadata > metadata) say_changed(call, found.group, name + "_tmeta", metadata, new_metadata);
+    for (const auto& warning : TRY(extend_pool(session, found.group, found.pool, by)).warnings)
+        call.warn(warning);
+    if (new_metadata > metadata)
+        say_changed(call, found.group, name + "_tmeta", metadata, new_metadata);
     if (new_data > data) say_changed(call, found.group, name + "_tdata", data, new_data);
     return {};
 }
@@ -73,21 +98,37 @@ Result<> resize_pool(Invocation& call, Session& session, const FoundPool& found,
 
 int resize(Invocation& call, ResizeDirection direction) {
     const bool has_size = call.has("size") || call.has("extents");
-    if (!has_size && !call.has("poolmetadatasize")) return call.usage("Please give --size or --extents.");
+    if (!has_size && !call.has("poolmetadatasize"))
+        return call.usage("Please give --size or --extents.");
     const std::string text = call.has("size") ? call.value("size") : call.value_or("extents", "");
-    if (direction == ResizeDirection::grow && text.starts_with('-')) return call.usage("Size may not be negative.");
-    if (direction == ResizeDirection::shrink && text.starts_with('+')) return call.usage("Size may not be positive.");
+    if (direction == ResizeDirection::grow && text.starts_with('-'))
+        return call.usage("Size may not be negative.");
+    if (direction == ResizeDirection::shrink && text.starts_with('+'))
+        return call.usage("Size may not be positive.");
     Session session = TRY_OR_FAIL(call, call.session());
     const FoundVolume found = TRY_OR_FAIL(call, find_volume(session, call.operands().front()));
     if (found.lv.kind == LvKind::pool) {
         if (direction == ResizeDirection::shrink) {
-            return call.fail(Error(Errc::unsupported, fmt::format("Thin pool volumes {}_tdata cannot be reduced in size yet.", found.full_name())));
+            return call.fail(
+                Error(Errc::unsupported,
+                      fmt::format("Thin pool volumes {}_tdata cannot be reduced in size yet.",
+                                  found.full_name())));
         }
-        TRY_OR_FAIL(call, resize_pool(call, session, {found.group, TRY_OR_FAIL(call, session.catalog.pool(found.lv.id))}, direction));
+        TRY_OR_FAIL(call,
+                    resize_pool(call, session,
+                                {found.group, TRY_OR_FAIL(call, session.catalog.pool(found.lv.id))},
+                                direction));
     } else {
-        if (call.has("poolmetadatasize")) return call.usage(fmt::format("{} is a thin volume: it has no metadata of its own.", found.full_name()));
-        if (call.operands().size() > 1) return call.usage("A thin volume takes its space from its pool, not from physical volumes.");
-        TRY_OR_FAIL(call, resize_thin(call, session, {found.group, TRY_OR_FAIL(call, session.catalog.thin(found.lv.id))}, direction));
+        if (call.has("poolmetadatasize"))
+            return call.usage(fmt::format("{} is a thin volume: it has no metadata of its own.",
+                                          found.full_name()));
+        if (call.operands().size() > 1)
+            return call.usage(
+                "A thin volume takes its space from its pool, not from physical volumes.");
+        TRY_OR_FAIL(call,
+                    resize_thin(call, session,
+                                {found.group, TRY_OR_FAIL(call, session.catalog.thin(found.lv.id))},
+                                direction));
     }
     call.say("Logical volume {} successfully resized.", found.full_name());
     return exit_ok;

@@ -19,7 +19,9 @@ Result<Extents> combined(Sign sign, Extents present, Extents by) {
 Result<Extents> whole(Session& session, const SizeBase& base, ExtentsArgument::Of of) {
     using Of = ExtentsArgument::Of;
     if (of == Of::volume) return base.present;
-    if (of == Of::origin) return Error(Errc::invalid_argument, "%ORIGIN is of snapshots that have a size of their own");
+    if (of == Of::origin)
+        return Error(Errc::invalid_argument,
+                     "%ORIGIN is of snapshots that have a size of their own");
     const auto pvs = TRY(session.catalog.pvs(base.group->id));
     Extents sum(0);
     if (of == Of::group) {
@@ -34,29 +36,40 @@ Result<Extents> whole(Session& session, const SizeBase& base, ExtentsArgument::O
 
 }  // namespace
 
-Extents extents_of(const GroupRow& group, Bytes size) { return Extents(divide_up(size.n, to_bytes(group.extent_size).n)); }
-Bytes bytes_of(const GroupRow& group, Extents extents) { return to_bytes(group.extent_size * extents.n); }
+Extents extents_of(const GroupRow& group, Bytes size) {
+    return Extents(divide_up(size.n, to_bytes(group.extent_size).n));
+}
+Bytes bytes_of(const GroupRow& group, Extents extents) {
+    return to_bytes(group.extent_size * extents.n);
+}
 
 Result<Extents> segment_extents(Session& session, std::int64_t lv_id, SegmentRole role) {
     Extents sum(0);
-    for (const SegmentRow& s : TRY(session.catalog.segments_of(lv_id, role, false))) sum += s.length;
+    for (const SegmentRow& s : TRY(session.catalog.segments_of(lv_id, role, false)))
+        sum += s.length;
     return sum;
 }
 
-Result<Extents> option_in_extents(const Invocation& call, std::string_view option, const GroupRow& group, Extents present) {
+Result<Extents> option_in_extents(const Invocation& call, std::string_view option,
+                                  const GroupRow& group, Extents present) {
     const SizeArgument size = TRY(parse_size(call.value(option), 'm'));
-    const Extents by = size.sign == Sign::minus ? Extents(size.size.n / to_bytes(group.extent_size).n) : extents_of(group, size.size);
+    const Extents by = size.sign == Sign::minus
+                           ? Extents(size.size.n / to_bytes(group.extent_size).n)
+                           : extents_of(group, size.size);
     return combined(size.sign, present, by);
 }
 
 Result<Extents> size_in_extents(const Invocation& call, Session& session, const SizeBase& base) {
     if (call.has("size")) return option_in_extents(call, "size", *base.group, base.present);
     const ExtentsArgument argument = TRY(parse_extents(call.value("extents")));
-    if (argument.of == ExtentsArgument::Of::extents) return combined(argument.sign, base.present, Extents(argument.number));
+    if (argument.of == ExtentsArgument::Of::extents)
+        return combined(argument.sign, base.present, Extents(argument.number));
     const Extents all = TRY(whole(session, base, argument.of));
-    if (argument.number > 100000) return Error(Errc::invalid_argument, fmt::format("{}% is too much", argument.number));
+    if (argument.number > 100000)
+        return Error(Errc::invalid_argument, fmt::format("{}% is too much", argument.number));
     const std::uint64_t part = all.n * argument.number;
-    return combined(argument.sign, base.present, Extents(argument.sign == Sign::minus ? part / 100 : divide_up(part, 100)));
+    return combined(argument.sign, base.present,
+                    Extents(argument.sign == Sign::minus ? part / 100 : divide_up(part, 100)));
 }
 
 }  // namespace thinvol

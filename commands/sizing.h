@@ -14,13 +14,14 @@ namespace thinvol {
 
 struct SizeBase {
     const GroupRow* group = nullptr;
-    Extents present{};   // of the volume: what + and - count from, and 100%LV
+    Extents present{};                   // of the volume: what + and - count from, and 100%LV
     std::vector<std::int64_t> pv_ids{};  // of %PVS; empty: all
 };
 // Of --size or --extents, whichever was given. Negative results are refused.
 Result<Extents> size_in_extents(const Invocation& call, Session& session, const SizeBase& base);
 // Of another option that takes a size, such as --poolmetadatasize.
-Result<Extents> option_in_extents(const Invocation& call, std::string_view option, const GroupRow& group, Extents present);
+Result<Extents> option_in_extents(const Invocation& call, std::string_view option,
+                                  const GroupRow& group, Extents present);
 
 Extents extents_of(const GroupRow& group, Bytes size);
 Bytes bytes_of(const GroupRow& group, Extents extents);

@@ -6,8 +6,10 @@ namespace thinvol {
 
 int make_snapshot(Invocation& call) {
     if (call.has("size") || call.has("extents")) {
-        return call.usage("A thin snapshot has no size of its own: it shares its origin's blocks, and takes new ones from the pool as either is written. "
-                          "Leave --size and --extents out.");
+        return call.usage(
+            "A thin snapshot has no size of its own: it shares its origin's blocks, and takes new "
+            "ones from the pool as either is written. "
+            "Leave --size and --extents out.");
     }
     Session session = TRY_OR_FAIL(call, call.session());
     const FoundThin origin = TRY_OR_FAIL(call, find_thin(session, call.operands().front()));

@@ -6,9 +6,10 @@ namespace thinvol {
 namespace {
 
 constexpr const CommandSpec* commands[] = {
-    &complete_command, &help_command, &tvchange, &tvcheck,  &tvcreate, &tvdisplay, &tvdump,     &tvextend,
-    &tvgcreate,        &tvgextend,    &tvgreduce, &tvgremove, &tvgrename, &tvgs,    &tvpvs,      &tvreduce,
-    &tvremove,         &tvrename,     &tvresize, &tvs,      &tvscan,   &tvsnapshot, &version_command,
+    &complete_command, &help_command, &tvchange,  &tvcheck,    &tvcreate,        &tvdisplay,
+    &tvdump,           &tvextend,     &tvgcreate, &tvgextend,  &tvgreduce,       &tvgremove,
+    &tvgrename,        &tvgs,         &tvpvs,     &tvreduce,   &tvremove,        &tvrename,
+    &tvresize,         &tvs,          &tvscan,    &tvsnapshot, &version_command,
 };
 
 }  // namespace
@@ -16,7 +17,8 @@ constexpr const CommandSpec* commands[] = {
 std::span<const CommandSpec* const> all_commands() { return commands; }
 
 const CommandSpec* find_command(std::string_view name) {
-    const auto it = std::find_if(std::begin(commands), std::end(commands), [&](const CommandSpec* c) { return c->name == name; });
+    const auto it = std::find_if(std::begin(commands), std::end(commands),
+                                 [&](const CommandSpec* c) { return c->name == name; });
     return it == std::end(commands) ? nullptr : *it;
 }
 

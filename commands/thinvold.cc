@@ -16,7 +16,9 @@ namespace {
 // "ok", or the error's code and text, for whoever started us.
 void report_ready(int fd, const thinvol::Result<>& outcome) {
     if (fd < 0) return;
-    const std::string text = outcome ? "ok" : fmt::format("{} {}", static_cast<int>(outcome.error().code), outcome.error().text);
+    const std::string text = outcome ? "ok"
+                                     : fmt::format("{} {}", static_cast<int>(outcome.error().code),
+                                                   outcome.error().text);
     const ssize_t written = ::write(fd, text.data(), text.size());
     static_cast<void>(written);  // nobody may be waiting any more
     ::close(fd);
@@ -30,7 +32,8 @@ int main(int argc, char** argv) {
     int ready_fd = -1;
     std::string pool;
     for (int i = 1; i < argc; ++i) {
-        if (std::strncmp(argv[i], ready_option, std::strlen(ready_option)) == 0) ready_fd = std::atoi(argv[i] + std::strlen(ready_option));
+        if (std::strncmp(argv[i], ready_option, std::strlen(ready_option)) == 0)
+            ready_fd = std::atoi(argv[i] + std::strlen(ready_option));
         else pool = argv[i];
     }
     if (pool.empty()) {
@@ -43,7 +46,8 @@ int main(int argc, char** argv) {
         report_ready(ready_fd, environment.error());
         return 4;
     }
-    const auto outcome = run_pool_server(*environment, pool, [&](const Result<>& r) { report_ready(ready_fd, r); });
+    const auto outcome =
+        run_pool_server(*environment, pool, [&](const Result<>& r) { report_ready(ready_fd, r); });
     if (!outcome) std::cerr << "thinvold: " << outcome.error().text << '\n';
     return outcome ? 0 : 5;
 }

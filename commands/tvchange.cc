@@ -9,14 +9,18 @@ namespace {
 
 constexpr OptionSpec options[] = {
     {"activate", 'a', Value::activation, "y: export the volumes; n: stop exporting them."},
-    {"ignoreactivationskip", 'K', Value::none, "Activate volumes that are flagged to be skipped too."},
-    {"setactivationskip", 'k', Value::yes_no, "Flag the volumes to be skipped by activation, or clear the flag."},
+    {"ignoreactivationskip", 'K', Value::none,
+     "Activate volumes that are flagged to be skipped too."},
+    {"setactivationskip", 'k', Value::yes_no,
+     "Flag the volumes to be skipped by activation, or clear the flag."},
     {"permission", 'p', Value::permission, "Whether the volumes may be written."},
 };
 constexpr OperandSpec operands[] = {
-    {"VG|VG/Thin", Value::active_or_volume, "Thin volumes; a group stands for all in it.", true, true},
+    {"VG|VG/Thin", Value::active_or_volume, "Thin volumes; a group stands for all in it.", true,
+     true},
 };
-constexpr std::string_view examples[] = {"tvchange -ay vg0/root", "tvchange -ay -K vg0/snap", "tvchange -an vg0"};
+constexpr std::string_view examples[] = {"tvchange -ay vg0/root", "tvchange -ay -K vg0/snap",
+                                         "tvchange -an vg0"};
 
 // The volumes of the operands by their pools: a pool's server is asked once.
 struct PoolBatch {
@@ -28,7 +32,11 @@ Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<Found
     std::map<std::int64_t, PoolBatch> batches;
     for (const FoundThin& v : volumes) {
         auto it = batches.find(v.thin.pool_id);
-        if (it == batches.end()) it = batches.emplace(v.thin.pool_id, PoolBatch{v.group, TRY(session.catalog.pool(v.thin.pool_id)), {}}).first;
+        if (it == batches.end())
+            it = batches
+                     .emplace(v.thin.pool_id,
+                              PoolBatch{v.group, TRY(session.catalog.pool(v.thin.pool_id)), {}})
+                     .first;
         it->second.lv_ids.push_back(v.thin.lv.id);
     }
     std::vector<PoolBatch> all;
@@ -36,15 +44,21 @@ Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<Found
     return all;
 }
 
-Result<> change_properties(Invocation& call, Session& session, const std::vector<FoundThin>& volumes) {
+Result<> change_properties(Invocation& call, Session& session,
+                           const std::vector<FoundThin>& volumes) {
     auto transaction = TRY(session.catalog.begin());
     for (const FoundThin& v : volumes) {
-        if (call.has("setactivationskip")) TRY(session.catalog.set_skip_activation(v.thin.lv.id, call.value("setactivationskip") == "y"));
-        if (call.has("permission")) TRY(session.catalog.set_read_only(v.thin.lv.id, call.value("permission") == "r"));
+        if (call.has("setactivationskip"))
+            TRY(session.catalog.set_skip_activation(v.thin.lv.id,
+                                                    call.value("setactivationskip") == "y"));
+        if (call.has("permission"))
+            TRY(session.catalog.set_read_only(v.thin.lv.id, call.value("permission") == "r"));
     }
     TRY(std::move(transaction).commit());
-    for (const auto& warning : TRY(announce_change(session, volumes.front().group)).warnings) call.warn(warning);
-    for (const PoolBatch& batch : TRY(by_pool(session, volumes))) TRY(ask_if_served(session.environment, batch.pool, new_request(RefreshRequest{})));
+    for (const auto& warning : TRY(announce_change(session, volumes.front().group)).warnings)
+        call.warn(warning);
+    for (const PoolBatch& batch : TRY(by_pool(session, volumes)))
+        TRY(ask_if_served(session.environment, batch.pool, new_request(RefreshRequest{})));
     for (const FoundThin& v : volumes) call.say("Logical volume {} changed.", v.full_name());
     return {};
 }
@@ -53,13 +67,17 @@ int change_activation(Invocation& call, Session& session, std::vector<FoundThin>
     const bool on = call.value("activate") != "n";
     if (on && !call.has("ignoreactivationskip")) {
         std::erase_if(volumes, [&](const FoundThin& v) {
-            if (v.thin.skip_activation) call.warn(fmt::format("{} is flagged to be skipped and was not activated; use -K, or -kn for good.", v.full_name()));
+            if (v.thin.skip_activation)
+                call.warn(fmt::format(
+                    "{} is flagged to be skipped and was not activated; use -K, or -kn for good.",
+                    v.full_name()));
             return v.thin.skip_activation;
         });
     }
     int status = exit_ok;
     for (const PoolBatch& batch : TRY_OR_FAIL(call, by_pool(session, volumes))) {
-        const auto done = on ? activate(session, batch.group, batch.pool, batch.lv_ids) : deactivate(session, batch.pool, batch.lv_ids);
+        const auto done = on ? activate(session, batch.group, batch.pool, batch.lv_ids)
+                             : deactivate(session, batch.pool, batch.lv_ids);
         if (!done) status = call.fail(done.error());
     }
     return status;
@@ -78,8 +96,13 @@ int run(Invocation& call) {
 
 }  // namespace
 
-constexpr CommandSpec tvchange{.name = "tvchange", .summary = "Activate and deactivate thin volumes, and change their properties.", .options = options,
-                               .operands = operands, .examples = examples, .run = run};
+constexpr CommandSpec tvchange{
+    .name = "tvchange",
+    .summary = "Activate and deactivate thin volumes, and change their properties.",
+    .options = options,
+    .operands = operands,
+    .examples = examples,
+    .run = run};
 static_assert(well_formed(tvchange));
 
 }  // namespace thinvol

@@ -15,15 +15,30 @@ struct Line {
     std::string_view field;
 };
 constexpr Line lines[] = {
-    {"LV Name", "lv_name"}, {"VG Name", "vg_name"}, {"LV UUID", "lv_uuid"}, {"LV Write Access", "lv_permissions"},
-    {"LV Creation time", "lv_time"}, {"LV Pool name", "pool_lv"}, {"LV Pool metadata", "metadata_lv"}, {"LV Pool data", "data_lv"},
-    {"LV Thin origin name", "origin"}, {"LV Status", "lv_active"}, {"LV Size", "lv_size"}, {"LV Pool metadata size", "lv_metadata_size"},
-    {"Chunk size", "chunk_size"}, {"Thin id", "thin_id"}, {"Volumes in pool", "thin_count"}, {"Data used", "data_percent"},
-    {"Metadata used", "metadata_percent"}, {"Health", "lv_health_status"}, {"URI", "uri"},
+    {"LV Name", "lv_name"},
+    {"VG Name", "vg_name"},
+    {"LV UUID", "lv_uuid"},
+    {"LV Write Access", "lv_permissions"},
+    {"LV Creation time", "lv_time"},
+    {"LV Pool name", "pool_lv"},
+    {"LV Pool metadata", "metadata_lv"},
+    {"LV Pool data", "data_lv"},
+    {"LV Thin origin name", "origin"},
+    {"LV Status", "lv_active"},
+    {"LV Size", "lv_size"},
+    {"LV Pool metadata size", "lv_metadata_size"},
+    {"Chunk size", "chunk_size"},
+    {"Thin id", "thin_id"},
+    {"Volumes in pool", "thin_count"},
+    {"Data used", "data_percent"},
+    {"Metadata used", "metadata_percent"},
+    {"Health", "lv_health_status"},
+    {"URI", "uri"},
 };
 
 std::string shown(const Line& line, const Cell& cell) {
-    if (line.field == "lv_active") return std::holds_alternative<std::monostate>(cell) ? "NOT available" : "available";
+    if (line.field == "lv_active")
+        return std::holds_alternative<std::monostate>(cell) ? "NOT available" : "available";
     if (const auto* s = std::get_if<std::string>(&cell)) return *s;
     if (const auto* n = std::get_if<std::int64_t>(&cell)) return std::to_string(*n);
     if (const auto* b = std::get_if<Bytes>(&cell)) return format_size_long(*b);
@@ -34,8 +49,10 @@ std::string shown(const Line& line, const Cell& cell) {
 int run(Invocation& call) {
     ReportRequest request;
     for (const Line& line : lines) request.fields.emplace_back(line.field);
-    for (const auto& name : default_sort(ReportKind::volumes)) request.sort.emplace_back(name, false);
-    for (const std::string& operand : call.operands()) request.objects.push_back(TRY_OR_FAIL(call, parse_reference(operand)));
+    for (const auto& name : default_sort(ReportKind::volumes))
+        request.sort.emplace_back(name, false);
+    for (const std::string& operand : call.operands())
+        request.objects.push_back(TRY_OR_FAIL(call, parse_reference(operand)));
     const Report report = TRY_OR_FAIL(call, make_report(call.environment(), request));
     for (const auto& row : report.table.rows) {
         call.write("  --- Logical volume ---\n");
@@ -51,7 +68,10 @@ int run(Invocation& call) {
 
 }  // namespace
 
-constexpr CommandSpec tvdisplay{.name = "tvdisplay", .summary = "Show thin volumes and pools in detail.", .operands = operands, .run = run};
+constexpr CommandSpec tvdisplay{.name = "tvdisplay",
+                                .summary = "Show thin volumes and pools in detail.",
+                                .operands = operands,
+                                .run = run};
 static_assert(well_formed(tvdisplay));
 
 }  // namespace thinvol

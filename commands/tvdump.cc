@@ -13,15 +13,19 @@ namespace thinvol {
 namespace {
 
 constexpr OptionSpec options[] = {
-    {"format", 'f', Value::dump_format, "xml, as thin_dump writes it, or raw, an image of the metadata device; xml unless given."},
+    {"format", 'f', Value::dump_format,
+     "xml, as thin_dump writes it, or raw, an image of the metadata device; xml unless given."},
     {"output", 'o', Value::file, "File to write; raw needs one."},
 };
 constexpr OperandSpec operands[] = {
     {"VG/Pool", Value::pool, "Pool, active or not."},
 };
-constexpr std::string_view examples[] = {"tvdump vg0/pool0 > pool.xml", "tvdump --format raw -o md.img vg0/pool0 && thin_check md.img"};
+constexpr std::string_view examples[] = {
+    "tvdump vg0/pool0 > pool.xml", "tvdump --format raw -o md.img vg0/pool0 && thin_check md.img"};
 
-Error system_error(const std::string& path) { return {Errc::io_error, fmt::format("{}: {}", path, std::strerror(errno))}; }
+Error system_error(const std::string& path) {
+    return {Errc::io_error, fmt::format("{}: {}", path, std::strerror(errno))};
+}
 
 Result<UniqueFd> create_file(const std::string& path) {
     UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
@@ -29,9 +33,11 @@ Result<UniqueFd> create_file(const std::string& path) {
     return fd;
 }
 
-Result<> write_all(int fd, const std::string& path, std::span<const std::byte> bytes, std::optional<std::uint64_t> at) {
+Result<> write_all(int fd, const std::string& path, std::span<const std::byte> bytes,
+                   std::optional<std::uint64_t> at) {
     while (!bytes.empty()) {
-        const ssize_t n = at ? ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(*at)) : ::write(fd, bytes.data(), bytes.size());
+        const ssize_t n = at ? ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(*at))
+                             : ::write(fd, bytes.data(), bytes.size());
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return system_error(path);
         bytes = bytes.subspan(static_cast<std::size_t>(n));
@@ -43,20 +49,26 @@ Result<> write_all(int fd, const std::string& path, std::span<const std::byte> b
 // A sparse file as large as the metadata device, with the blocks in use.
 Result<> write_raw(BlockQueue& device, const std::string& path) {
     const UniqueFd fd = TRY(create_file(path));
-    if (::ftruncate(fd.get(), static_cast<off_t>(to_bytes(device.size()).n)) != 0) return system_error(path);
-    TRY(dump_raw(device, [&](MetadataBlock b, std::span<const std::byte> bytes) { return write_all(fd.get(), path, bytes, b.n * metadata_block_bytes); }));
+    if (::ftruncate(fd.get(), static_cast<off_t>(to_bytes(device.size()).n)) != 0)
+        return system_error(path);
+    TRY(dump_raw(device, [&](MetadataBlock b, std::span<const std::byte> bytes) {
+        return write_all(fd.get(), path, bytes, b.n * metadata_block_bytes);
+    }));
     return {};
 }
 
 Result<> write_xml(Invocation& call, BlockQueue& device) {
     if (!call.has("output")) {
         return dump_xml(device, [&](std::string_view text) {
-            return write_all(STDOUT_FILENO, "standard output", std::as_bytes(std::span(text)), std::nullopt);
+            return write_all(STDOUT_FILENO, "standard output", std::as_bytes(std::span(text)),
+                             std::nullopt);
         });
     }
     const std::string& path = call.value("output");
     const UniqueFd fd = TRY(create_file(path));
-    return dump_xml(device, [&](std::string_view text) { return write_all(fd.get(), path, std::as_bytes(std::span(text)), std::nullopt); });
+    return dump_xml(device, [&](std::string_view text) {
+        return write_all(fd.get(), path, std::as_bytes(std::span(text)), std::nullopt);
+    });
 }
 
 int run(Invocation& call) {
@@ -65,14 +77,20 @@ int run(Invocation& call) {
     Session session = TRY_OR_FAIL(call, call.session());
     const FoundPool found = TRY_OR_FAIL(call, find_pool(session, call.operands().front()));
     const auto view = TRY_OR_FAIL(call, MetadataView::open(session, found.group, found.pool));
-    TRY_OR_FAIL(call, within(found.full_name(), raw ? write_raw(view->device(), call.value("output")) : write_xml(call, view->device())));
+    TRY_OR_FAIL(call,
+                within(found.full_name(), raw ? write_raw(view->device(), call.value("output"))
+                                              : write_xml(call, view->device())));
     return exit_ok;
 }
 
 }  // namespace
 
-constexpr CommandSpec tvdump{.name = "tvdump", .summary = "Write out a pool's metadata as they are durable.", .options = options, .operands = operands,
-                             .examples = examples, .run = run};
+constexpr CommandSpec tvdump{.name = "tvdump",
+                             .summary = "Write out a pool's metadata as they are durable.",
+                             .options = options,
+                             .operands = operands,
+                             .examples = examples,
+                             .run = run};
 static_assert(well_formed(tvdump));
 
 }  // namespace thinvol

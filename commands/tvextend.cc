@@ -19,8 +19,12 @@ int run(Invocation& call) { return resize(call, ResizeDirection::grow); }
 
 }  // namespace
 
-constexpr CommandSpec tvextend{.name = "tvextend", .summary = "Make thin volumes and pools larger.", .options = options, .operands = operands,
-                               .conflicts = conflicts, .run = run};
+constexpr CommandSpec tvextend{.name = "tvextend",
+                               .summary = "Make thin volumes and pools larger.",
+                               .options = options,
+                               .operands = operands,
+                               .conflicts = conflicts,
+                               .run = run};
 static_assert(well_formed(tvextend));
 
 }  // namespace thinvol

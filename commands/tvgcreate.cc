@@ -7,11 +7,13 @@ namespace thinvol {
 namespace {
 
 constexpr OptionSpec options[] = {
-    {"physicalextentsize", 's', Value::size, "Size of an extent, a multiple of 128 KiB; 4 MiB unless given."},
+    {"physicalextentsize", 's', Value::size,
+     "Size of an extent, a multiple of 128 KiB; 4 MiB unless given."},
 };
 constexpr OperandSpec operands[] = {
     {"VG", Value::name, "Name of the new volume group."},
-    {"PV", Value::any_device, "File or block device that becomes a physical volume of it.", true, true},
+    {"PV", Value::any_device, "File or block device that becomes a physical volume of it.", true,
+     true},
 };
 constexpr std::string_view examples[] = {"truncate -s 2G pv0.img && tvgcreate vg0 pv0.img"};
 
@@ -21,12 +23,15 @@ int run(Invocation& call) {
     wanted.name = call.operands().front();
     wanted.pv_paths.assign(call.operands().begin() + 1, call.operands().end());
     if (call.has("physicalextentsize")) {
-        const SizeArgument size = TRY_OR_FAIL(call, parse_size(call.value("physicalextentsize"), 'm'));
+        const SizeArgument size =
+            TRY_OR_FAIL(call, parse_size(call.value("physicalextentsize"), 'm'));
         if (size.sign != Sign::none) return call.usage("Size may not have a sign.");
         wanted.extent_size = to_sectors(size.size);
     }
-    const auto result = TRY_OR_FAIL(call, create_group(session, wanted, [&](const std::string& q) { return call.confirm(q); }));
-    for (const auto& path : result.prepared) call.say("Physical volume \"{}\" successfully created.", path);
+    const auto result = TRY_OR_FAIL(
+        call, create_group(session, wanted, [&](const std::string& q) { return call.confirm(q); }));
+    for (const auto& path : result.prepared)
+        call.say("Physical volume \"{}\" successfully created.", path);
     for (const auto& warning : result.warnings) call.warn(warning);
     call.say("Volume group \"{}\" successfully created", wanted.name);
     return exit_ok;
@@ -34,8 +39,12 @@ int run(Invocation& call) {
 
 }  // namespace
 
-constexpr CommandSpec tvgcreate{.name = "tvgcreate", .summary = "Create a volume group.", .options = options, .operands = operands,
-                                .examples = examples, .run = run};
+constexpr CommandSpec tvgcreate{.name = "tvgcreate",
+                                .summary = "Create a volume group.",
+                                .options = options,
+                                .operands = operands,
+                                .examples = examples,
+                                .run = run};
 static_assert(well_formed(tvgcreate));
 
 }  // namespace thinvol

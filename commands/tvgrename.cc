@@ -21,7 +21,8 @@ int run(Invocation& call) {
 
 }  // namespace
 
-constexpr CommandSpec tvgrename{.name = "tvgrename", .summary = "Rename a volume group.", .operands = operands, .run = run};
+constexpr CommandSpec tvgrename{
+    .name = "tvgrename", .summary = "Rename a volume group.", .operands = operands, .run = run};
 static_assert(well_formed(tvgrename));
 
 }  // namespace thinvol

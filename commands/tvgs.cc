@@ -13,7 +13,11 @@ int run(Invocation& call) { return run_report(call, ReportKind::groups, false); 
 
 }  // namespace
 
-constexpr CommandSpec tvgs{.name = "tvgs", .summary = "Report volume groups.", .options = options, .operands = operands, .run = run};
+constexpr CommandSpec tvgs{.name = "tvgs",
+                           .summary = "Report volume groups.",
+                           .options = options,
+                           .operands = operands,
+                           .run = run};
 static_assert(well_formed(tvgs));
 
 }  // namespace thinvol

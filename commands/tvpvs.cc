@@ -13,7 +13,11 @@ int run(Invocation& call) { return run_report(call, ReportKind::physical_volumes
 
 }  // namespace
 
-constexpr CommandSpec tvpvs{.name = "tvpvs", .summary = "Report physical volumes.", .options = options, .operands = operands, .run = run};
+constexpr CommandSpec tvpvs{.name = "tvpvs",
+                            .summary = "Report physical volumes.",
+                            .options = options,
+                            .operands = operands,
+                            .run = run};
 static_assert(well_formed(tvpvs));
 
 }  // namespace thinvol

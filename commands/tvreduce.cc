@@ -18,8 +18,13 @@ int run(Invocation& call) { return resize(call, ResizeDirection::shrink); }
 
 }  // namespace
 
-constexpr CommandSpec tvreduce{.name = "tvreduce", .summary = "Make thin volumes smaller; what lies behind the new end is given back.", .options = options, .operands = operands,
-                               .conflicts = conflicts, .run = run};
+constexpr CommandSpec tvreduce{
+    .name = "tvreduce",
+    .summary = "Make thin volumes smaller; what lies behind the new end is given back.",
+    .options = options,
+    .operands = operands,
+    .conflicts = conflicts,
+    .run = run};
 static_assert(well_formed(tvreduce));
 
 }  // namespace thinvol

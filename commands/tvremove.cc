@@ -9,20 +9,27 @@ constexpr OptionSpec options[] = {
     {"force", 'f', Value::none, "Do not ask.", true},
 };
 constexpr OperandSpec operands[] = {
-    {"VG|VG/LV", Value::group_or_volume, "Thin volumes or pools; a group stands for all in it.", true, true},
+    {"VG|VG/LV", Value::group_or_volume, "Thin volumes or pools; a group stands for all in it.",
+     true, true},
 };
 constexpr std::string_view examples[] = {"tvremove -y vg0/before-upgrade"};
 
-bool sure(Invocation& call, const std::string& question) { return call.has("force") || call.confirm(question); }
+bool sure(Invocation& call, const std::string& question) {
+    return call.has("force") || call.confirm(question);
+}
 
-Result<> remove_whole_pool(Invocation& call, Session& session, const GroupRow& group, const PoolRow& pool) {
+Result<> remove_whole_pool(Invocation& call, Session& session, const GroupRow& group,
+                           const PoolRow& pool) {
     const std::string name = group.name + "/" + pool.lv.name;
     const auto volumes = TRY(session.catalog.thins_of_pool(pool.lv.id));
-    if (!volumes.empty() && !sure(call, fmt::format("Removing pool {} will remove {} dependent volume(s). Proceed?", name, volumes.size()))) {
+    if (!volumes.empty() &&
+        !sure(call, fmt::format("Removing pool {} will remove {} dependent volume(s). Proceed?",
+                                name, volumes.size()))) {
         return Error(Errc::busy, fmt::format("Logical volume {} not removed.", name));
     }
     for (const auto& warning : TRY(remove_pool(session, group, pool)).warnings) call.warn(warning);
-    for (const ThinRow& v : volumes) call.say("Logical volume \"{}\" successfully removed.", v.lv.name);
+    for (const ThinRow& v : volumes)
+        call.say("Logical volume \"{}\" successfully removed.", v.lv.name);
     call.say("Logical volume \"{}\" successfully removed.", pool.lv.name);
     return {};
 }
@@ -34,13 +41,17 @@ Result<> remove_thin(Invocation& call, Session& session, const FoundThin& found)
         for (const ActiveVolume& v : status->active) {
             if (v.lv_id != found.thin.lv.id) continue;
             active = true;
-            if (v.clients > 0) return Error(Errc::busy, fmt::format("Logical volume {} in use.", found.full_name()));
+            if (v.clients > 0)
+                return Error(Errc::busy,
+                             fmt::format("Logical volume {} in use.", found.full_name()));
         }
     }
-    if (active && !sure(call, fmt::format("Do you really want to remove active logical volume {}?", found.full_name()))) {
+    if (active && !sure(call, fmt::format("Do you really want to remove active logical volume {}?",
+                                          found.full_name()))) {
         return Error(Errc::busy, fmt::format("Logical volume {} not removed.", found.full_name()));
     }
-    const auto removed = TRY(remove_volumes(session, found.group, pool, {{found.thin.lv.id}, true}));
+    const auto removed =
+        TRY(remove_volumes(session, found.group, pool, {{found.thin.lv.id}, true}));
     for (const auto& warning : removed.warnings) call.warn(warning);
     call.say("Logical volume \"{}\" successfully removed.", found.thin.lv.name);
     return {};
@@ -50,11 +61,14 @@ Result<> remove_one(Invocation& call, Session& session, const std::string& opera
     const Reference reference = TRY(parse_reference(operand));
     if (reference.volume.empty()) {
         const GroupRow group = TRY(session.catalog.find_group(reference.group));
-        for (const PoolRow& pool : TRY(session.catalog.pools(group.id))) TRY(remove_whole_pool(call, session, group, pool));
+        for (const PoolRow& pool : TRY(session.catalog.pools(group.id)))
+            TRY(remove_whole_pool(call, session, group, pool));
         return {};
     }
     const FoundVolume found = TRY(find_volume(session, operand));
-    if (found.lv.kind == LvKind::pool) return remove_whole_pool(call, session, found.group, TRY(session.catalog.pool(found.lv.id)));
+    if (found.lv.kind == LvKind::pool)
+        return remove_whole_pool(call, session, found.group,
+                                 TRY(session.catalog.pool(found.lv.id)));
     return remove_thin(call, session, {found.group, TRY(session.catalog.thin(found.lv.id))});
 }
 
@@ -62,15 +76,20 @@ int run(Invocation& call) {
     Session session = TRY_OR_FAIL(call, call.session());
     int status = exit_ok;
     for (const std::string& operand : call.operands()) {
-        if (auto removed = remove_one(call, session, operand); !removed) status = call.fail(removed.error());
+        if (auto removed = remove_one(call, session, operand); !removed)
+            status = call.fail(removed.error());
     }
     return status;
 }
 
 }  // namespace
 
-constexpr CommandSpec tvremove{.name = "tvremove", .summary = "Remove thin volumes and pools.", .options = options, .operands = operands,
-                               .examples = examples, .run = run};
+constexpr CommandSpec tvremove{.name = "tvremove",
+                               .summary = "Remove thin volumes and pools.",
+                               .options = options,
+                               .operands = operands,
+                               .examples = examples,
+                               .run = run};
 static_assert(well_formed(tvremove));
 
 }  // namespace thinvol

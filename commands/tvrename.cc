@@ -6,7 +6,8 @@ namespace thinvol {
 namespace {
 
 constexpr OperandSpec operands[] = {
-    {"VG/LV", Value::volume, "Thin volume or pool; or the group, followed by the old and the new name."},
+    {"VG/LV", Value::volume,
+     "Thin volume or pool; or the group, followed by the old and the new name."},
     {"NewName", Value::name, "Its new name, with or without the group."},
     {"NewName", Value::name, "The new name, where the group was given by itself.", false},
 };
@@ -20,19 +21,24 @@ int run(Invocation& call) {
     if (new_name.find('/') != std::string::npos) {
         const Reference reference = TRY_OR_FAIL(call, parse_volume_reference(new_name));
         if (reference.group != found.group.name) {
-            return call.usage(fmt::format("A volume keeps its group: \"{}\" is in {}, not in {}.", old_name, found.group.name, reference.group));
+            return call.usage(fmt::format("A volume keeps its group: \"{}\" is in {}, not in {}.",
+                                          old_name, found.group.name, reference.group));
         }
         new_name = reference.volume;
     }
     const auto result = TRY_OR_FAIL(call, rename_volume(session, found.group, found.lv, new_name));
     for (const auto& warning : result.warnings) call.warn(warning);
-    call.say("Renamed \"{}\" to \"{}\" in volume group \"{}\"", found.lv.name, new_name, found.group.name);
+    call.say("Renamed \"{}\" to \"{}\" in volume group \"{}\"", found.lv.name, new_name,
+             found.group.name);
     return exit_ok;
 }
 
 }  // namespace
 
-constexpr CommandSpec tvrename{.name = "tvrename", .summary = "Rename a thin volume or a pool.", .operands = operands, .run = run};
+constexpr CommandSpec tvrename{.name = "tvrename",
+                               .summary = "Rename a thin volume or a pool.",
+                               .operands = operands,
+                               .run = run};
 static_assert(well_formed(tvrename));
 
 }  // namespace thinvol

@@ -20,8 +20,12 @@ int run(Invocation& call) { return resize(call, ResizeDirection::either); }
 
 }  // namespace
 
-constexpr CommandSpec tvresize{.name = "tvresize", .summary = "Change the size of thin volumes and pools.", .options = options, .operands = operands,
-                               .conflicts = conflicts, .run = run};
+constexpr CommandSpec tvresize{.name = "tvresize",
+                               .summary = "Change the size of thin volumes and pools.",
+                               .options = options,
+                               .operands = operands,
+                               .conflicts = conflicts,
+                               .run = run};
 static_assert(well_formed(tvresize));
 
 }  // namespace thinvol

@@ -11,13 +11,18 @@ constexpr OptionSpec options[] = {
 constexpr OperandSpec operands[] = {
     {"VG|VG/LV", Value::group_or_volume, "Groups or volumes; all unless given.", false, true},
 };
-constexpr std::string_view examples[] = {"tvs -o +uri,thin_id", "tvs --noheadings -o uri vg0/root", "tvs --reportformat json"};
+constexpr std::string_view examples[] = {"tvs -o +uri,thin_id", "tvs --noheadings -o uri vg0/root",
+                                         "tvs --reportformat json"};
 
 int run(Invocation& call) { return run_report(call, ReportKind::volumes, call.has("all")); }
 
 }  // namespace
 
-constexpr CommandSpec tvs{.name = "tvs", .summary = "Report thin volumes and pools.", .options = options, .operands = operands, .examples = examples,
+constexpr CommandSpec tvs{.name = "tvs",
+                          .summary = "Report thin volumes and pools.",
+                          .options = options,
+                          .operands = operands,
+                          .examples = examples,
                           .run = run};
 static_assert(well_formed(tvs));
 

@@ -7,7 +7,8 @@ namespace {
 constexpr OptionSpec options[] = {
     {"name", 'n', Value::name, "Name of the new snapshot."},
     {"permission", 'p', Value::permission, "Whether it may be written."},
-    {"setactivationskip", 'k', Value::yes_no, "Whether its activation is skipped without -K; y unless given."},
+    {"setactivationskip", 'k', Value::yes_no,
+     "Whether its activation is skipped without -K; y unless given."},
     {"size", 'L', Value::size, "Refused: a thin snapshot has no size of its own."},
     {"extents", 'l', Value::extents, "Refused, as --size."},
 };
@@ -18,8 +19,12 @@ constexpr std::string_view examples[] = {"tvsnapshot -n before-upgrade vg0/root"
 
 }  // namespace
 
-constexpr CommandSpec tvsnapshot{.name = "tvsnapshot", .summary = "Create a snapshot of a thin volume.", .options = options, .operands = operands,
-                                 .examples = examples, .run = make_snapshot};
+constexpr CommandSpec tvsnapshot{.name = "tvsnapshot",
+                                 .summary = "Create a snapshot of a thin volume.",
+                                 .options = options,
+                                 .operands = operands,
+                                 .examples = examples,
+                                 .run = make_snapshot};
 static_assert(well_formed(tvsnapshot));
 
 }  // namespace thinvol

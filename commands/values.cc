@@ -62,7 +62,8 @@ constexpr ValueKind kinds[] = {
 };
 
 const ValueKind& kind_of(Value value) {
-    return *std::find_if(std::begin(kinds), std::end(kinds), [&](const ValueKind& k) { return k.value == value; });
+    return *std::find_if(std::begin(kinds), std::end(kinds),
+                         [&](const ValueKind& k) { return k.value == value; });
 }
 
 }  // namespace
@@ -73,8 +74,11 @@ std::span<const std::string_view> words_of(Value value) { return kind_of(value).
 Result<> check_value(Value value, std::string_view text) {
     const ValueKind& kind = kind_of(value);
     if (kind.check != nullptr) return kind.check(text);
-    if (kind.words.empty() || std::find(kind.words.begin(), kind.words.end(), text) != kind.words.end()) return {};
-    return Error(Errc::invalid_argument, fmt::format("\"{}\" is not one of {}", text, fmt::join(kind.words, ", ")));
+    if (kind.words.empty() ||
+        std::find(kind.words.begin(), kind.words.end(), text) != kind.words.end())
+        return {};
+    return Error(Errc::invalid_argument,
+                 fmt::format("\"{}\" is not one of {}", text, fmt::join(kind.words, ", ")));
 }
 
 }  // namespace thinvol

@@ -12,7 +12,8 @@
 
 namespace thinvol {
 
-inline void warn_of_overcommitment(Invocation& call, Session& session, const GroupRow& group, const PoolRow& pool) {
+inline void warn_of_overcommitment(Invocation& call, Session& session, const GroupRow& group,
+                                   const PoolRow& pool) {
     const auto warnings = overcommit_warnings(session, group, pool);
     if (!warnings) return;
     for (const auto& warning : *warnings) call.warn(warning);

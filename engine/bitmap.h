@@ -14,7 +14,8 @@ namespace thinvol {
 inline constexpr std::uint32_t count_in_overflow_tree = 3;
 
 inline std::uint32_t bitmap_get(const std::byte* block, std::uint32_t entry) {
-    const auto pair = std::to_integer<std::uint32_t>(block[sizeof(DiskBitmapHeader) + entry / 4]) >> (2 * (entry % 4));
+    const auto pair = std::to_integer<std::uint32_t>(block[sizeof(DiskBitmapHeader) + entry / 4]) >>
+                      (2 * (entry % 4));
     return (pair & 1) << 1 | (pair >> 1 & 1);
 }
 
@@ -26,7 +27,8 @@ inline void bitmap_set(std::byte* block, std::uint32_t entry, std::uint32_t valu
     at = (at & ~std::byte(3U << shift)) | std::byte(pair << shift);
 }
 
-// Word w of the bitmap, reduced to one bit an entry (at even positions): set where the count is not 0.
+// Word w of the bitmap, reduced to one bit an entry (at even positions): set where the count is not
+// 0.
 inline constexpr std::uint64_t even_bits = 0x5555555555555555ULL;
 inline std::uint64_t bitmap_used(const std::byte* block, std::uint32_t w) {
     const auto word = load_le<std::uint64_t>(block + sizeof(DiskBitmapHeader) + 8UL * w);

@@ -26,10 +26,11 @@ std::uint32_t leaf_value_size_of(BlockKind kind) {
 
 struct BlockCache::Slab {
     std::array<Frame, frames_per_slab> frames;
-    std::byte* memory = static_cast<std::byte*>(
-        ::operator new(frames_per_slab * metadata_block_bytes, std::align_val_t(metadata_block_bytes)));
+    std::byte* memory = static_cast<std::byte*>(::operator new(
+        frames_per_slab * metadata_block_bytes, std::align_val_t(metadata_block_bytes)));
     Slab() {
-        for (std::size_t i = 0; i < frames_per_slab; ++i) frames[i].bytes = memory + i * metadata_block_bytes;
+        for (std::size_t i = 0; i < frames_per_slab; ++i)
+            frames[i].bytes = memory + i * metadata_block_bytes;
     }
     Slab(const Slab&) = delete;
     Slab& operator=(const Slab&) = delete;
@@ -54,8 +55,8 @@ Result<> check_block(ConstBlockBytes block, MetadataBlock at, BlockKind kind) {
     const auto stored = load_le<std::uint32_t>(block.data());
     const std::uint32_t expected = checksum_of(kind, block);
     if (stored != expected) {
-        return Error(Errc::corrupt, fmt::format("checksum {:#010x}, expected {:#010x} of a {}", stored, expected,
-                                                name_of(kind)));
+        return Error(Errc::corrupt, fmt::format("checksum {:#010x}, expected {:#010x} of a {}",
+                                                stored, expected, name_of(kind)));
     }
     const auto number = load_le<std::uint64_t>(block.data() + 8);
     if (number != at.n) {
@@ -66,7 +67,8 @@ Result<> check_block(ConstBlockBytes block, MetadataBlock at, BlockKind kind) {
     return {};
 }
 
-BlockCache::BlockCache(BlockQueue& device, MetadataBlocks size, std::size_t keep) : device_(device), keep_(keep) {
+BlockCache::BlockCache(BlockQueue& device, MetadataBlocks size, std::size_t keep)
+    : device_(device), keep_(keep) {
     grow(size);
 }
 
@@ -101,13 +103,14 @@ void BlockCache::release(Frame& frame) {
 
 Result<Frame*> BlockCache::read(MetadataBlock at, BlockKind kind) {
     if (at.n >= slots_size_) {
-        return Error(Errc::corrupt,
-                     fmt::format("{} {} is outside the metadata device of {} blocks", name_of(kind), at, slots_size_));
+        return Error(Errc::corrupt, fmt::format("{} {} is outside the metadata device of {} blocks",
+                                                name_of(kind), at, slots_size_));
     }
     if (Frame* frame = slots_[at.n]) {
         if (frame->kind != kind) {
-            return Error(Errc::corrupt, fmt::format("metadata block {} is used both as {} and as {}", at,
-                                                    name_of(frame->kind), name_of(kind)));
+            return Error(Errc::corrupt,
+                         fmt::format("metadata block {} is used both as {} and as {}", at,
+                                     name_of(frame->kind), name_of(kind)));
         }
         frame->recently_used = true;
         return frame;
@@ -131,7 +134,8 @@ Frame& BlockCache::create(MetadataBlock at, BlockKind kind) {
     ASSERT(at.n < slots_size_);
     Frame* frame = slots_[at.n];
     if (frame != nullptr) {
-        ASSERT(frame->state == Frame::State::clean);  // C4: what a commit still writes is never allocated anew
+        ASSERT(frame->state ==
+               Frame::State::clean);  // C4: what a commit still writes is never allocated anew
     } else {
         frame = &unused_frame();
         slots_[at.n] = frame;
@@ -160,7 +164,8 @@ void BlockCache::drop_open(MetadataBlock at) {
 std::vector<Frame*> BlockCache::seal() {
     std::vector<Frame*> sealed;
     sealed.swap(open_);
-    std::sort(sealed.begin(), sealed.end(), [](const Frame* a, const Frame* b) { return a->at < b->at; });
+    std::sort(sealed.begin(), sealed.end(),
+              [](const Frame* a, const Frame* b) { return a->at < b->at; });
     for (Frame* frame : sealed) {
         ASSERT(frame->state == Frame::State::open);
         frame->state = Frame::State::sealed;

@@ -1,10 +1,12 @@
 // BlockCache: metadata blocks in memory, each checked once when it comes from the device.
 //
 // Units       metadata blocks
-// Invariants  (1) a frame's block number, checksum and shape were verified, or we made the block ourselves
-//             (2) an open frame may change; a sealed one is being written and may not; a clean one equals
-//                 the device
-//             (3) a frame stays where it is until trim() or reset(): a caller may hold several at once
+// Invariants  (1) a frame's block number, checksum and shape were verified, or we made the block
+//                 ourselves
+//             (2) an open frame may change; a sealed one is being written and may not; a clean one
+//                 equals the device
+//             (3) a frame stays where it is until trim() or reset(): a caller may hold several at
+//                 once
 // Errors      io_error; corrupt, naming the block and what was found and expected
 // Threads     externally synchronised (the metadata executor)
 // Source      drivers/md/persistent-data/dm-block-manager.h
@@ -74,7 +76,8 @@ private:
 
     BlockQueue& device_;
     std::size_t keep_;
-    std::unique_ptr<Frame*[], Free> slots_;  // by block number; pages of it that are never used cost nothing
+    std::unique_ptr<Frame*[], Free>
+        slots_;  // by block number; pages of it that are never used cost nothing
     std::size_t slots_size_ = 0;
     std::vector<std::unique_ptr<Slab>> slabs_;
     std::vector<Frame*> unused_;

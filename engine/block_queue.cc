@@ -21,12 +21,14 @@ Result<> check_range(const BlockQueue& queue, const Request& request) {
     if (request.op == Op::flush) return {};
     const std::uint64_t mask = queue.granule().n - 1;
     if (((request.at.n | request.length.n) & mask) != 0) {
-        return Error(Errc::invalid_argument, fmt::format("sector {} length {} is not aligned to {} sectors",
-                                                         request.at, request.length, queue.granule()));
+        return Error(Errc::invalid_argument,
+                     fmt::format("sector {} length {} is not aligned to {} sectors", request.at,
+                                 request.length, queue.granule()));
     }
     if (request.length > queue.size() || request.at > end_of(queue.size() - request.length)) {
-        return Error(Errc::invalid_argument, fmt::format("sector {} length {} is outside the device of {}",
-                                                         request.at, request.length, queue.size()));
+        return Error(Errc::invalid_argument,
+                     fmt::format("sector {} length {} is outside the device of {}", request.at,
+                                 request.length, queue.size()));
     }
     return {};
 }

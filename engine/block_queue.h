@@ -1,13 +1,17 @@
-// BlockQueue: one thread's way to a block device; everything the engine reads or writes goes through it.
+// BlockQueue: one thread's way to a block device; everything the engine reads or writes goes
+// through it.
 //
 // Units       whole sectors; `granule()` is the smallest unit the device takes
-// Invariants  (1) request and buffers stay put from submit() until it returns true or done() has run
-//             (2) done() runs only inside poll(), only records that it ran, and never submits: so code that
-//                 waits for one request is not surprised by the work of another
+// Invariants  (1) request and buffers stay put from submit() until it returns true or done() has
+//                 run
+//             (2) done() runs only inside poll(), only records that it ran, and never submits: so
+//                 code that waits for one request is not surprised by the work of another
 //             (3) what was written is not durable before a flush that was submitted after the write
 //                 completed has itself succeeded (or the write carried fua)
-//             (4) a flush that failed is never reported as success later: what it covered may be lost
-// Errors      in Request::outcome: io_error, out_of_space, invalid_argument (out of range, misaligned)
+//             (4) a flush that failed is never reported as success later: what it covered may be
+//                 lost
+// Errors      in Request::outcome: io_error, out_of_space, invalid_argument (out of range,
+//             misaligned)
 // Threads     one thread for all calls on one object
 // Source      nbdkit's backend interface; style of the Linux bio
 #pragma once
@@ -26,14 +30,14 @@ enum class Op : std::uint8_t { read, write, flush, discard, write_zeroes };
 
 struct Request {
     Op op = Op::read;
-    bool fua = false;                // write: durable once done
-    Sector at{};                     // a queue may translate it on the way down: set it anew each time
-    Sectors length{};                // of all but flush; for read and write the sum of `data`
-    std::span<const iovec> data{};   // of read and write
+    bool fua = false;  // write: durable once done
+    Sector at{};       // a queue may translate it on the way down: set it anew each time
+    Sectors length{};  // of all but flush; for read and write the sum of `data`
+    std::span<const iovec> data{};  // of read and write
     Result<> outcome{};
     void (*done)(Request&) = nullptr;
-    void* owner = nullptr;           // for done()
-    Request* link = nullptr;         // for whoever holds the request at the moment
+    void* owner = nullptr;    // for done()
+    Request* link = nullptr;  // for whoever holds the request at the moment
 };
 
 class BlockQueue {
@@ -42,10 +46,11 @@ public:
     virtual Sectors size() const = 0;
     // Requests whose `at` and `length` are no multiples of this are refused. A power of two.
     virtual Sectors granule() const = 0;
-    // True: finished on the spot, `outcome` is set and done() will not run. False: done() will run in a
-    // later poll(); the device may see the request only then.
+    // True: finished on the spot, `outcome` is set and done() will not run. False: done() will run
+    // in a later poll(); the device may see the request only then.
     virtual bool submit(Request& request) = 0;
-    // Runs done() of completed requests, in any order. With `wait`, and any in flight, at least one.
+    // Runs done() of completed requests, in any order. With `wait`, and any in flight, at least
+    // one.
     virtual void poll(bool wait) = 0;
     // Requests for which done() is still to run.
     virtual std::size_t in_flight() const = 0;

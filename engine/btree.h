@@ -1,15 +1,19 @@
-// BTree: a persistent tree from 64-bit keys to small values; every change leaves the old tree whole.
+// BTree: a persistent tree from 64-bit keys to small values; every change leaves the old tree
+// whole.
 //
 // Units       keys as the tree's owner defines them; a root is a metadata block
-// Invariants  (1) all leaves at one depth; every node but the root at least a third full, after our changes
-//             (2) an internal node's key is at most the first key of its child and above all keys of the
-//                 children before it; removals do not raise it
-//             (3) a full node is split on the way down, so a parent always has room for one more child
+// Invariants  (1) all leaves at one depth; every node but the root at least a third full, after our
+//                 changes
+//             (2) an internal node's key is at most the first key of its child and above all keys
+//                 of the children before it; removals do not raise it
+//             (3) a full node is split on the way down, so a parent always has room for one more
+//                 child
 // Errors      as TransactionManager's. After a failed change the open transaction must be aborted.
 // Threads     externally synchronised (the metadata executor)
 // Source      drivers/md/persistent-data/dm-btree.h, dm-btree.c, dm-btree-remove.c
 //
-// Costs: lookup one read a level; insert and remove one shadow a level and at most two siblings each.
+// Costs: lookup one read a level; insert and remove one shadow a level and at most two siblings
+// each.
 #pragma once
 
 #include <algorithm>
@@ -20,8 +24,8 @@
 
 namespace thinvol {
 
-// What a tree stores. `Type` decodes from `size` bytes; retain() and release() are told about leaf values
-// that a copied leaf shares from now on, and about values that a tree no longer holds.
+// What a tree stores. `Type` decodes from `size` bytes; retain() and release() are told about leaf
+// values that a copied leaf shares from now on, and about values that a tree no longer holds.
 struct OverflowValue {
     using Type = std::uint32_t;
     static constexpr std::uint32_t size = 4;
@@ -60,8 +64,9 @@ public:
     // The entry with the lowest key >= key.
     Result<std::optional<Entry>> next(MetadataBlock root, std::uint64_t key);
     Result<std::optional<Entry>> last(MetadataBlock root);
-    // Calls visit(key, value) -> bool for each entry in [begin, end), in order, until it returns false.
-    // Checks that each node's keys lie where its parent says: a damaged tree ends as an error, in time.
+    // Calls visit(key, value) -> bool for each entry in [begin, end), in order, until it returns
+    // false. Checks that each node's keys lie where its parent says: a damaged tree ends as an
+    // error, in time.
     template <class Visit>
     Result<> for_range(MetadataBlock root, std::uint64_t begin, std::uint64_t end, Visit&& visit) {
         TRY(visit_node(root, {begin, end}, {0, ~0ULL}, visit, 0));
@@ -75,8 +80,8 @@ public:
     // Inserts or replaces. A replaced value that refers to something else is released.
     Result<Inserted> insert(MetadataBlock root, std::uint64_t key, const Type& value);
 
-    // Makes the path to an existing key changeable, so that counts below it are right for a change there;
-    // gives the place of its value. The caller overwrites it without retain or release.
+    // Makes the path to an existing key changeable, so that counts below it are right for a change
+    // there; gives the place of its value. The caller overwrites it without retain or release.
     struct Slot {
         MetadataBlock root;
         std::byte* value;  // null: the key is not there
@@ -91,7 +96,9 @@ public:
     // Removes entries in [begin, end), at most about `limit`, and releases their values.
     Result<Removed> remove_range(MetadataBlock root, std::uint64_t begin, std::uint64_t end,
                                  std::uint64_t limit = ~0ULL);
-    Result<Removed> remove(MetadataBlock root, std::uint64_t key) { return remove_range(root, key, key + 1); }
+    Result<Removed> remove(MetadataBlock root, std::uint64_t key) {
+        return remove_range(root, key, key + 1);
+    }
 
     // Drops one reference to a tree; releases everything in it that nothing else refers to.
     Result<> drop(MetadataBlock root) { return drop_node(root, 0); }
@@ -108,7 +115,8 @@ private:
         return frame;
     }
     static Error too_deep(MetadataBlock root) {
-        return {Errc::corrupt, fmt::format("the tree at metadata block {} is deeper than {} levels", root, max_tree_depth)};
+        return {Errc::corrupt, fmt::format("the tree at metadata block {} is deeper than {} levels",
+                                           root, max_tree_depth)};
     }
     Result<Frame*> shadow(MetadataBlock at);
     Result<Frame*> shadow_child(Node& parent, std::uint32_t i);
@@ -119,11 +127,14 @@ private:
     Result<> split_root(Frame& root);
     Result<> make_room(Node& parent, std::uint32_t i, Frame& child);
     Result<> split_in_two(Node& parent, std::uint32_t i, Frame& child);
-    Result<> split_in_three(Node& parent, std::uint32_t left, Frame& left_frame, Frame& right_frame);
+    Result<> split_in_three(Node& parent, std::uint32_t left, Frame& left_frame,
+                            Frame& right_frame);
     void add_child(Node& parent, std::uint32_t i, const Frame& child);
-    Result<Inserted> insert_into_leaf(MetadataBlock root, Frame& leaf, std::uint64_t key, const Type& value);
+    Result<Inserted> insert_into_leaf(MetadataBlock root, Frame& leaf, std::uint64_t key,
+                                      const Type& value);
 
-    Result<std::uint64_t> remove_some(MetadataBlock& root, std::uint64_t key, std::uint64_t end, std::uint64_t limit);
+    Result<std::uint64_t> remove_some(MetadataBlock& root, std::uint64_t key, std::uint64_t end,
+                                      std::uint64_t limit);
     Result<> rebalance_children(Node& parent, std::uint32_t i);
     Result<> collapse_single_child(Node& parent);
     Result<> rebalance_pair(Node& parent, std::uint32_t left);
@@ -133,11 +144,13 @@ private:
         std::uint64_t end;
     };
     template <class Visit>
-    Result<bool> visit_node(MetadataBlock at, KeyRange wanted, KeyRange legal, Visit& visit, unsigned depth);
+    Result<bool> visit_node(MetadataBlock at, KeyRange wanted, KeyRange legal, Visit& visit,
+                            unsigned depth);
     // Entries may move between two nodes only if both are leaves or both are not.
     static Result<> check_siblings(const NodeView& a, const NodeView& b) {
         if (a.is_leaf() == b.is_leaf()) return {};
-        return Error(Errc::corrupt, fmt::format("a {} has a leaf and an internal node side by side", name_of(Value::kind)));
+        return Error(Errc::corrupt, fmt::format("a {} has a leaf and an internal node side by side",
+                                                name_of(Value::kind)));
     }
     Result<> drop_node(MetadataBlock at, unsigned depth);
 
@@ -148,7 +161,8 @@ private:
 // --- reading -------------------------------------------------------------------------------------
 
 template <class Value>
-Result<std::optional<typename BTree<Value>::Entry>> BTree<Value>::next(MetadataBlock root, std::uint64_t key) {
+Result<std::optional<typename BTree<Value>::Entry>> BTree<Value>::next(MetadataBlock root,
+                                                                       std::uint64_t key) {
     std::optional<Entry> found;
     TRY(for_range(root, key, ~0ULL, [&](std::uint64_t k, const Type& v) {
         found = Entry{k, v};
@@ -168,22 +182,26 @@ Result<std::optional<typename BTree<Value>::Entry>> BTree<Value>::last(MetadataB
 
 template <class Value>
 template <class Visit>
-Result<bool> BTree<Value>::visit_node(MetadataBlock at, KeyRange wanted, KeyRange legal, Visit& visit, unsigned depth) {
+Result<bool> BTree<Value>::visit_node(MetadataBlock at, KeyRange wanted, KeyRange legal,
+                                      Visit& visit, unsigned depth) {
     if (depth > max_tree_depth) return too_deep(at);
     Frame* frame = TRY(tm_.read(at, Value::kind));
     const NodeView node(frame->bytes);
     const std::uint32_t n = node.entries();
     if (n > 0 && (node.key(0) < legal.begin || node.key(n - 1) > legal.end)) {
-        return Error(Errc::corrupt, fmt::format("metadata block {}: keys {} to {}, its parent says {} to {}", at,
-                                                node.key(0), node.key(n - 1), legal.begin, legal.end));
+        return Error(Errc::corrupt,
+                     fmt::format("metadata block {}: keys {} to {}, its parent says {} to {}", at,
+                                 node.key(0), node.key(n - 1), legal.begin, legal.end));
     }
     if (node.is_leaf()) {
-        for (std::uint32_t i = node.lower_bound(wanted.begin); i < n && node.key(i) < wanted.end; ++i) {
+        for (std::uint32_t i = node.lower_bound(wanted.begin); i < n && node.key(i) < wanted.end;
+             ++i) {
             if (!visit(node.key(i), Value::decode(node.value(i)))) return false;
         }
         return true;
     }
-    for (std::uint32_t i = node.child_for(wanted.begin); i < n && (i == 0 || node.key(i) < wanted.end); ++i) {
+    for (std::uint32_t i = node.child_for(wanted.begin);
+         i < n && (i == 0 || node.key(i) < wanted.end); ++i) {
         const KeyRange child{node.key(i), i + 1 < n ? node.key(i + 1) - 1 : legal.end};
         if (!TRY(visit_node(node.child(i), wanted, child, visit, depth + 1))) return false;
     }
@@ -213,7 +231,8 @@ Result<Frame*> BTree<Value>::shadow_child(Node& parent, std::uint32_t i) {
 }
 
 template <class Value>
-Result<typename BTree<Value>::Inserted> BTree<Value>::insert(MetadataBlock root, std::uint64_t key, const Type& value) {
+Result<typename BTree<Value>::Inserted> BTree<Value>::insert(MetadataBlock root, std::uint64_t key,
+                                                             const Type& value) {
     Frame* frame = TRY(shadow(root));
     const MetadataBlock new_root = frame->at;
     if (full(NodeView(frame->bytes), key)) TRY(split_root(*frame));
@@ -234,14 +253,17 @@ Result<typename BTree<Value>::Inserted> BTree<Value>::insert(MetadataBlock root,
 }
 
 template <class Value>
-Result<typename BTree<Value>::Inserted> BTree<Value>::insert_into_leaf(MetadataBlock root, Frame& frame,
-                                                                      std::uint64_t key, const Type& value) {
+Result<typename BTree<Value>::Inserted> BTree<Value>::insert_into_leaf(MetadataBlock root,
+                                                                       Frame& frame,
+                                                                       std::uint64_t key,
+                                                                       const Type& value) {
     Node leaf(frame.bytes);
     const std::uint32_t i = leaf.lower_bound(key);
     Inserted inserted{root, {}};
     if (leaf.has(i, key)) {
         inserted.replaced = Value::decode(leaf.value(i));
-        if (!Value::refers_to_same(*inserted.replaced, value)) TRY(value_.release(*inserted.replaced));
+        if (!Value::refers_to_same(*inserted.replaced, value))
+            TRY(value_.release(*inserted.replaced));
     } else {
         leaf.open_gap(i);
         leaf.set_key(i, key);
@@ -251,7 +273,8 @@ Result<typename BTree<Value>::Inserted> BTree<Value>::insert_into_leaf(MetadataB
 }
 
 template <class Value>
-Result<typename BTree<Value>::Slot> BTree<Value>::shadow_path(MetadataBlock root, std::uint64_t key) {
+Result<typename BTree<Value>::Slot> BTree<Value>::shadow_path(MetadataBlock root,
+                                                              std::uint64_t key) {
     Frame* frame = TRY(shadow(root));
     const MetadataBlock new_root = frame->at;
     for (unsigned depth = 0; !NodeView(frame->bytes).is_leaf(); ++depth) {
@@ -264,7 +287,8 @@ Result<typename BTree<Value>::Slot> BTree<Value>::shadow_path(MetadataBlock root
     return Slot{new_root, leaf.has(i, key) ? leaf.value(i) : nullptr};
 }
 
-// The root keeps its block: whoever refers to it need not be told. Its halves move to two new children.
+// The root keeps its block: whoever refers to it need not be told. Its halves move to two new
+// children.
 template <class Value>
 Result<> BTree<Value>::split_root(Frame& root) {
     Node node(root.bytes);
@@ -290,7 +314,8 @@ void BTree<Value>::add_child(Node& parent, std::uint32_t i, const Frame& child) 
     parent.set_child(i, child.at);
 }
 
-// Child i of parent is full: gives entries to an unshared sibling with at least 8 free places, or splits.
+// Child i of parent is full: gives entries to an unshared sibling with at least 8 free places, or
+// splits.
 template <class Value>
 Result<> BTree<Value>::make_room(Node& parent, std::uint32_t i, Frame& child) {
     constexpr std::uint32_t worth_sharing = 8;
@@ -301,7 +326,8 @@ Result<> BTree<Value>::make_room(Node& parent, std::uint32_t i, Frame& child) {
         return tm_.read(parent.child(at), Value::kind);
     };
     const auto has_room = [](const Frame* f) {
-        return f != nullptr && NodeView(f->bytes).entries() + worth_sharing <= NodeView(f->bytes).max_entries();
+        return f != nullptr &&
+               NodeView(f->bytes).entries() + worth_sharing <= NodeView(f->bytes).max_entries();
     };
     Node node(child.bytes);
     Frame* left = i == 0 ? nullptr : TRY(sibling(i - 1));
@@ -323,7 +349,8 @@ Result<> BTree<Value>::make_room(Node& parent, std::uint32_t i, Frame& child) {
         return {};
     }
     const bool at_an_end = i == 0 || i + 1 == parent.entries();
-    if (left == nullptr || right == nullptr || parent.entries() <= 2 || at_an_end) return split_in_two(parent, i, child);
+    if (left == nullptr || right == nullptr || parent.entries() <= 2 || at_an_end)
+        return split_in_two(parent, i, child);
     return split_in_three(parent, i - 1, *TRY(shadow_child(parent, i - 1)), child);
 }
 
@@ -340,7 +367,8 @@ Result<> BTree<Value>::split_in_two(Node& parent, std::uint32_t i, Frame& child)
 
 // Two full neighbours become three.
 template <class Value>
-Result<> BTree<Value>::split_in_three(Node& parent, std::uint32_t left, Frame& left_frame, Frame& right_frame) {
+Result<> BTree<Value>::split_in_three(Node& parent, std::uint32_t left, Frame& left_frame,
+                                      Frame& right_frame) {
     Node l(left_frame.bytes);
     Node r(right_frame.bytes);
     Frame* middle = TRY(tm_.create_node(Value::kind, Value::size));
@@ -349,7 +377,8 @@ Result<> BTree<Value>::split_in_three(Node& parent, std::uint32_t left, Frame& l
     const std::uint32_t total = l.entries() + r.entries();
     const std::uint32_t in_left = total / 3;
     const std::uint32_t in_middle = (total - in_left) / 2;
-    const std::uint32_t from_left = std::min(l.entries() - std::min(l.entries(), in_left), in_middle);
+    const std::uint32_t from_left =
+        std::min(l.entries() - std::min(l.entries(), in_left), in_middle);
     m.take_last_of(l, from_left);
     m.take_first_of(r, in_middle - from_left);
     parent.set_key(left + 1, r.key(0));
@@ -360,8 +389,10 @@ Result<> BTree<Value>::split_in_three(Node& parent, std::uint32_t left, Frame& l
 // --- removing ------------------------------------------------------------------------------------
 
 template <class Value>
-Result<typename BTree<Value>::Removed> BTree<Value>::remove_range(MetadataBlock root, std::uint64_t begin,
-                                                                 std::uint64_t end, std::uint64_t limit) {
+Result<typename BTree<Value>::Removed> BTree<Value>::remove_range(MetadataBlock root,
+                                                                  std::uint64_t begin,
+                                                                  std::uint64_t end,
+                                                                  std::uint64_t limit) {
     Removed removed{root, 0, begin};
     while (removed.entries < limit) {
         const auto entry = TRY(next(removed.root, removed.next));
@@ -375,10 +406,11 @@ Result<typename BTree<Value>::Removed> BTree<Value>::remove_range(MetadataBlock 
     return removed;
 }
 
-// Removes entries from `key`, which is there, up to `end` out of one leaf; leaves the leaf a third full.
+// Removes entries from `key`, which is there, up to `end` out of one leaf; leaves the leaf a third
+// full.
 template <class Value>
-Result<std::uint64_t> BTree<Value>::remove_some(MetadataBlock& root, std::uint64_t key, std::uint64_t end,
-                                                std::uint64_t limit) {
+Result<std::uint64_t> BTree<Value>::remove_some(MetadataBlock& root, std::uint64_t key,
+                                                std::uint64_t end, std::uint64_t limit) {
     Frame* frame = TRY(shadow(root));
     root = frame->at;
     bool at_root = true;
@@ -386,23 +418,30 @@ Result<std::uint64_t> BTree<Value>::remove_some(MetadataBlock& root, std::uint64
         if (depth > max_tree_depth) return too_deep(root);
         Node node(frame->bytes);
         if (node.entries() == 1) {
-            if (!at_root) return Error(Errc::corrupt, fmt::format("metadata block {}: a single entry", frame->at));
+            if (!at_root)
+                return Error(Errc::corrupt,
+                             fmt::format("metadata block {}: a single entry", frame->at));
             TRY(collapse_single_child(node));
             continue;
         }
         TRY(rebalance_children(node, node.child_for(key)));
-        if (node.entries() == 1) continue;  // a merge left one child, which the next round collapses
+        if (node.entries() == 1)
+            continue;  // a merge left one child, which the next round collapses
         frame = TRY(shadow_child(node, node.child_for(key)));
         at_root = false;
     }
     Node leaf(frame->bytes);
     const std::uint32_t first = leaf.lower_bound(key);
     const std::uint32_t last = leaf.lower_bound(end);
-    if (first >= last) return Error(Errc::corrupt, fmt::format("metadata block {}: key {} is not where it was", frame->at, key));
+    if (first >= last)
+        return Error(Errc::corrupt,
+                     fmt::format("metadata block {}: key {} is not where it was", frame->at, key));
     const std::uint32_t floor = at_root ? 0 : leaf.max_entries() / 3;
     const std::uint32_t spare = leaf.entries() > floor ? leaf.entries() - floor : 1;
-    const auto n = static_cast<std::uint32_t>(std::min<std::uint64_t>({last - first, spare, limit}));
-    for (std::uint32_t i = first; i < first + n; ++i) TRY(value_.release(Value::decode(leaf.value(i))));
+    const auto n =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>({last - first, spare, limit}));
+    for (std::uint32_t i = first; i < first + n; ++i)
+        TRY(value_.release(Value::decode(leaf.value(i))));
     leaf.erase(first, n);
     return n;
 }

@@ -15,7 +15,8 @@ namespace {
 
 using Severity = CheckReport::Severity;
 
-// How often each block of a device was found to be referenced; memory only where there was something.
+// How often each block of a device was found to be referenced; memory only where there was
+// something.
 class Tally {
 public:
     void add(std::uint64_t b) {
@@ -67,9 +68,10 @@ private:
 
     bool read(MetadataBlock at, BlockKind kind, Block& into);
     // Counts a reference to a node and expands it the first time. Null if it is unusable.
-    const Seen* node(MetadataBlock at, BlockKind kind, KeyRange legal, bool is_root, LeafVisitor visit, unsigned depth);
-    void expand(MetadataBlock at, const NodeView& view, BlockKind kind, KeyRange legal, LeafVisitor visit, unsigned depth,
-                Seen& seen);
+    const Seen* node(MetadataBlock at, BlockKind kind, KeyRange legal, bool is_root,
+                     LeafVisitor visit, unsigned depth);
+    void expand(MetadataBlock at, const NodeView& view, BlockKind kind, KeyRange legal,
+                LeafVisitor visit, unsigned depth, Seen& seen);
     void check_place(MetadataBlock at, const Seen& seen, KeyRange legal, bool is_root);
     void mapping_leaf(const NodeView& leaf);
     void top_level_leaf(const NodeView& leaf);
@@ -78,14 +80,16 @@ private:
     void overflow_leaf(const NodeView& leaf);
 
     // `alone`: no other pair of trees was walked before, so each key was seen now.
-    void volumes(MetadataBlock mapping_root, MetadataBlock details_root, const char* whose, bool alone);
+    void volumes(MetadataBlock mapping_root, MetadataBlock details_root, const char* whose,
+                 bool alone);
     void data_space_map();
     void metadata_space_map();
     void metadata_snapshot();
     using Overflow = std::unordered_map<std::uint64_t, std::uint32_t>;
-    void bitmap(const char* map, std::uint64_t number, const DiskIndexEntry& entry, std::uint64_t size, const Tally& expected,
-                std::uint64_t& used);
-    void compare(const char* map, std::uint64_t block, std::uint64_t stored, std::uint64_t expected);
+    void bitmap(const char* map, std::uint64_t number, const DiskIndexEntry& entry,
+                std::uint64_t size, const Tally& expected, std::uint64_t& used);
+    void compare(const char* map, std::uint64_t block, std::uint64_t stored,
+                 std::uint64_t expected);
     Overflow overflow_tree(MetadataBlock root);
 
     template <class... Args>
@@ -116,8 +120,8 @@ bool Checker::read(MetadataBlock at, BlockKind kind, Block& into) {
     return outcome.has_value();
 }
 
-const Checker::Seen* Checker::node(MetadataBlock at, BlockKind kind, KeyRange legal, bool is_root, LeafVisitor visit,
-                                   unsigned depth) {
+const Checker::Seen* Checker::node(MetadataBlock at, BlockKind kind, KeyRange legal, bool is_root,
+                                   LeafVisitor visit, unsigned depth) {
     metadata_.add(at.n);
     auto found = seen_.find(at.n);
     if (found == seen_.end()) {
@@ -127,12 +131,14 @@ const Checker::Seen* Checker::node(MetadataBlock at, BlockKind kind, KeyRange le
             damage("the tree above metadata block {} is deeper than {} levels", at, max_tree_depth);
         } else if (read(at, kind, bytes)) {
             seen.usable = true;
-            seen_.emplace(at.n, seen);  // before its children: a cycle meets it unfinished, and stops
+            seen_.emplace(at.n,
+                          seen);  // before its children: a cycle meets it unfinished, and stops
             expand(at, NodeView(bytes.data()), kind, legal, visit, depth, seen);
         }
         found = seen_.insert_or_assign(at.n, seen).first;
     } else if (found->second.kind != kind) {
-        damage("metadata block {} is used both as {} and as {}", at, name_of(found->second.kind), name_of(kind));
+        damage("metadata block {} is used both as {} and as {}", at, name_of(found->second.kind),
+               name_of(kind));
         return nullptr;
     }
     if (!found->second.usable) return nullptr;
@@ -142,23 +148,26 @@ const Checker::Seen* Checker::node(MetadataBlock at, BlockKind kind, KeyRange le
 
 void Checker::check_place(MetadataBlock at, const Seen& seen, KeyRange legal, bool is_root) {
     if (seen.entries > 0 && (seen.first_key < legal.first || seen.last_key > legal.last)) {
-        damage("metadata block {}: keys {} to {}, its parent says {} to {}", at, seen.first_key, seen.last_key, legal.first,
-               legal.last);
+        damage("metadata block {}: keys {} to {}, its parent says {} to {}", at, seen.first_key,
+               seen.last_key, legal.first, legal.last);
     }
-    const bool foreign_leaf = seen.leaf && seen.kind == BlockKind::mapping_node;  // other tools leave them sparse
-    const std::uint32_t value_size = !seen.leaf                                ? 8
-                                     : seen.kind == BlockKind::details_node     ? sizeof(DiskDetails)
-                                     : seen.kind == BlockKind::bitmap_tree_node ? sizeof(DiskIndexEntry)
-                                     : seen.kind == BlockKind::overflow_node    ? 4
-                                                                                : 8;
+    const bool foreign_leaf =
+        seen.leaf && seen.kind == BlockKind::mapping_node;  // other tools leave them sparse
+    const std::uint32_t value_size = !seen.leaf                             ? 8
+                                     : seen.kind == BlockKind::details_node ? sizeof(DiskDetails)
+                                     : seen.kind == BlockKind::bitmap_tree_node
+                                         ? sizeof(DiskIndexEntry)
+                                     : seen.kind == BlockKind::overflow_node ? 4
+                                                                             : 8;
     const std::uint32_t least = foreign_leaf ? 1 : max_entries_for(value_size) / 3;
     if (!is_root && seen.entries < least) {
-        damage("metadata block {}: {} entries, a {} below the root has {} at least", at, seen.entries, name_of(seen.kind), least);
+        damage("metadata block {}: {} entries, a {} below the root has {} at least", at,
+               seen.entries, name_of(seen.kind), least);
     }
 }
 
-void Checker::expand(MetadataBlock at, const NodeView& view, BlockKind kind, KeyRange legal, LeafVisitor visit,
-                     unsigned depth, Seen& seen) {
+void Checker::expand(MetadataBlock at, const NodeView& view, BlockKind kind, KeyRange legal,
+                     LeafVisitor visit, unsigned depth, Seen& seen) {
     seen.leaf = view.is_leaf();
     seen.entries = view.entries();
     if (seen.entries > 0) {
@@ -174,7 +183,8 @@ void Checker::expand(MetadataBlock at, const NodeView& view, BlockKind kind, Key
         const std::uint64_t last = i + 1 < seen.entries ? view.key(i + 1) - 1 : legal.last;
         const Seen* child = node(view.child(i), kind, {view.key(i), last}, false, visit, depth + 1);
         if (child == nullptr) continue;
-        if (i > 0 && seen.height != child->height + 1) damage("metadata block {}: its leaves are not all at one depth", at);
+        if (i > 0 && seen.height != child->height + 1)
+            damage("metadata block {}: its leaves are not all at one depth", at);
         seen.height = child->height + 1;
         seen.leaf_entries += child->leaf_entries;
     }
@@ -186,18 +196,20 @@ void Checker::mapping_leaf(const NodeView& leaf) {
         if (block < report_.superblock.data_space_map.blocks) {
             data_.add(block);
         } else {
-            damage("virtual block {} is mapped to data block {}, the pool has {}", leaf.key(i), block,
-                   report_.superblock.data_space_map.blocks);
+            damage("virtual block {} is mapped to data block {}, the pool has {}", leaf.key(i),
+                   block, report_.superblock.data_space_map.blocks);
         }
     }
 }
 
 void Checker::top_level_leaf(const NodeView& leaf) {
-    for (std::uint32_t i = 0; i < leaf.entries(); ++i) mapping_roots_[leaf.key(i)] = leaf.child(i).n;
+    for (std::uint32_t i = 0; i < leaf.entries(); ++i)
+        mapping_roots_[leaf.key(i)] = leaf.child(i).n;
 }
 
 void Checker::details_leaf(const NodeView& leaf) {
-    for (std::uint32_t i = 0; i < leaf.entries(); ++i) std::memcpy(&details_[leaf.key(i)], leaf.value(i), sizeof(DiskDetails));
+    for (std::uint32_t i = 0; i < leaf.entries(); ++i)
+        std::memcpy(&details_[leaf.key(i)], leaf.value(i), sizeof(DiskDetails));
 }
 
 void Checker::bitmap_tree_leaf(const NodeView& leaf) {
@@ -213,28 +225,32 @@ void Checker::bitmap_tree_leaf(const NodeView& leaf) {
 }
 
 void Checker::overflow_leaf(const NodeView& leaf) {
-    for (std::uint32_t i = 0; i < leaf.entries(); ++i) overflow_[leaf.key(i)] = load_le<std::uint32_t>(leaf.value(i));
+    for (std::uint32_t i = 0; i < leaf.entries(); ++i)
+        overflow_[leaf.key(i)] = load_le<std::uint32_t>(leaf.value(i));
 }
 
-void Checker::volumes(MetadataBlock mapping_root, MetadataBlock details_root, const char* whose, bool alone) {
+void Checker::volumes(MetadataBlock mapping_root, MetadataBlock details_root, const char* whose,
+                      bool alone) {
     mapping_roots_.clear();
     details_.clear();
     node(mapping_root, BlockKind::top_level_node, {}, true, &Checker::top_level_leaf, 0);
     node(details_root, BlockKind::details_node, {}, true, &Checker::details_leaf, 0);
     for (const auto& [id, root] : mapping_roots_) {
         if (id > ThinId::max) damage("{}: thin id {} is over {}", whose, id, ThinId::max);
-        const Seen* tree = node(MetadataBlock(root), BlockKind::mapping_node, {}, true, &Checker::mapping_leaf, 0);
+        const Seen* tree =
+            node(MetadataBlock(root), BlockKind::mapping_node, {}, true, &Checker::mapping_leaf, 0);
         const auto details = details_.find(id);
         if (details == details_.end()) {
             if (alone) damage("{}: thin id {} has mappings but no details", whose, id);
         } else if (tree != nullptr && tree->leaf_entries != details->second.mapped_blocks.get()) {
-            damage("{}: thin id {} has {} mappings, its details say {}", whose, id, tree->leaf_entries,
-                   details->second.mapped_blocks.get());
+            damage("{}: thin id {} has {} mappings, its details say {}", whose, id,
+                   tree->leaf_entries, details->second.mapped_blocks.get());
         }
         if (tree != nullptr) report_.mappings += tree->leaf_entries;
     }
     for (const auto& [id, details] : details_) {
-        if (alone && !mapping_roots_.contains(id)) damage("{}: thin id {} has details but no mapping tree", whose, id);
+        if (alone && !mapping_roots_.contains(id))
+            damage("{}: thin id {} has details but no mapping tree", whose, id);
     }
 }
 
@@ -247,8 +263,8 @@ void Checker::metadata_snapshot() {
     DiskSuperblock disk;
     std::memcpy(&disk, bytes.data(), sizeof disk);
     const std::uint64_t mappings = report_.mappings;
-    volumes(MetadataBlock(disk.data_mapping_root.get()), MetadataBlock(disk.device_details_root.get()), "metadata snapshot",
-            false);
+    volumes(MetadataBlock(disk.data_mapping_root.get()),
+            MetadataBlock(disk.device_details_root.get()), "metadata snapshot", false);
     report_.mappings = mappings;
 }
 
@@ -258,14 +274,16 @@ Checker::Overflow Checker::overflow_tree(MetadataBlock root) {
     return std::exchange(overflow_, {});
 }
 
-void Checker::compare(const char* map, std::uint64_t block, std::uint64_t stored, std::uint64_t expected) {
+void Checker::compare(const char* map, std::uint64_t block, std::uint64_t stored,
+                      std::uint64_t expected) {
     if (stored == expected) return;
     const auto severity = stored > expected ? Severity::leak : Severity::damage;
-    report_.add(severity, fmt::format("{} space map: block {} has count {}, found {} references", map, block, stored, expected));
+    report_.add(severity, fmt::format("{} space map: block {} has count {}, found {} references",
+                                      map, block, stored, expected));
 }
 
-void Checker::bitmap(const char* map, std::uint64_t number, const DiskIndexEntry& entry, std::uint64_t size,
-                     const Tally& expected, std::uint64_t& used) {
+void Checker::bitmap(const char* map, std::uint64_t number, const DiskIndexEntry& entry,
+                     std::uint64_t size, const Tally& expected, std::uint64_t& used) {
     Block bytes;
     if (!read(MetadataBlock(entry.blocknr.get()), BlockKind::bitmap, bytes)) return;
     std::uint32_t free = 0;
@@ -278,12 +296,14 @@ void Checker::bitmap(const char* map, std::uint64_t number, const DiskIndexEntry
             first_free = std::min(first_free, e);
         }
         if (block >= size) {
-            if (stored != 0) damage("{} space map: block {} has a count, the map ends at {}", map, block, size);
+            if (stored != 0)
+                damage("{} space map: block {} has a count, the map ends at {}", map, block, size);
             continue;
         }
         if (stored == count_in_overflow_tree) {
             const auto full = overflow_.find(block);
-            if (full == overflow_.end()) damage("{} space map: block {} has no count in the overflow tree", map, block);
+            if (full == overflow_.end())
+                damage("{} space map: block {} has no count in the overflow tree", map, block);
             else stored = full->second;
             overflow_.erase(block);
         }
@@ -291,13 +311,15 @@ void Checker::bitmap(const char* map, std::uint64_t number, const DiskIndexEntry
         compare(map, block, stored, expected.of(block));
     }
     // Other tools count only the entries inside the map: neither form endangers anything.
-    const std::uint64_t beyond = (number + 1) * entries_per_bitmap > size ? (number + 1) * entries_per_bitmap - size : 0;
+    const std::uint64_t beyond =
+        (number + 1) * entries_per_bitmap > size ? (number + 1) * entries_per_bitmap - size : 0;
     if (entry.nr_free.get() != free && entry.nr_free.get() + beyond != free) {
-        damage("{} space map: bitmap {} has {} free entries, its index says {}", map, number, free, entry.nr_free.get());
+        damage("{} space map: bitmap {} has {} free entries, its index says {}", map, number, free,
+               entry.nr_free.get());
     }
     if (entry.none_free_before.get() > first_free) {
-        damage("{} space map: bitmap {} has entry {} free, its index says none before {}", map, number, first_free,
-               entry.none_free_before.get());
+        damage("{} space map: bitmap {} has entry {} free, its index says none before {}", map,
+               number, first_free, entry.none_free_before.get());
     }
 }
 
@@ -313,9 +335,11 @@ void Checker::data_space_map() {
         metadata_.add(index_[i].blocknr.get());
         bitmap("data", i, index_[i], root.blocks, data_, report_.data_used);
     }
-    for (const auto& [block, count] : overflow_) damage("data space map: a count of {} is stored for block {}", count, block);
+    for (const auto& [block, count] : overflow_)
+        damage("data space map: a count of {} is stored for block {}", count, block);
     if (report_.data_used != root.allocated) {
-        damage("data space map: {} blocks in use, the superblock says {}", report_.data_used, root.allocated);
+        damage("data space map: {} blocks in use, the superblock says {}", report_.data_used,
+               root.allocated);
     }
 }
 
@@ -332,10 +356,12 @@ void Checker::metadata_space_map() {
     for (std::uint64_t i = 0; i < bitmaps; ++i) {
         bitmap("metadata", i, index.index[i], root.blocks, metadata_, report_.metadata_used);
     }
-    for (const auto& [block, count] : overflow_) damage("metadata space map: a count of {} is stored for block {}", count, block);
+    for (const auto& [block, count] : overflow_)
+        damage("metadata space map: a count of {} is stored for block {}", count, block);
     // thin_restore 0.9 writes one too many.
     if (report_.metadata_used != root.allocated && report_.metadata_used + 1 != root.allocated) {
-        damage("metadata space map: {} blocks in use, the superblock says {}", report_.metadata_used, root.allocated);
+        damage("metadata space map: {} blocks in use, the superblock says {}",
+               report_.metadata_used, root.allocated);
     }
 }
 
@@ -351,8 +377,8 @@ Result<CheckReport> Checker::run() {
     report_.superblock = *superblock;
     report_.superblock_valid = true;
     if (report_.superblock.metadata_space_map.blocks > to_metadata_blocks(device_.size()).n) {
-        damage("the metadata device has {} blocks, its superblock says {}", to_metadata_blocks(device_.size()),
-               report_.superblock.metadata_space_map.blocks);
+        damage("the metadata device has {} blocks, its superblock says {}",
+               to_metadata_blocks(device_.size()), report_.superblock.metadata_space_map.blocks);
         return std::move(report_);
     }
     volumes(report_.superblock.mapping_root, report_.superblock.details_root, "pool", true);

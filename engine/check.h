@@ -1,13 +1,15 @@
 // check: a full recount of a pool's metadata, by code that shares no bookkeeping with the engine.
 //
 // Units       metadata blocks and data blocks
-// Invariants  (1) reads only; the device must not change meanwhile (a pinned transaction, or an owner's lock)
-//             (2) every block is expanded once however often it is shared: time is that of the blocks in use
+// Invariants  (1) reads only; the device must not change meanwhile (a pinned transaction, or an
+//                 owner's lock)
+//             (2) every block is expanded once however often it is shared: time is that of the
+//                 blocks in use
 //             (3) a damaged image ends in findings, in bounded time, never in an assertion
 // Errors      io_error when the superblock cannot be read; damage is a finding, not an error
 // Threads     one
-// Source      the rules are at the top of engine/format.h; thin_check of thin-provisioning-tools 1.x for
-//             what is worth checking
+// Source      the rules are at the top of engine/format.h; thin_check of thin-provisioning-tools
+//             1.x for what is worth checking
 #pragma once
 
 #include <string>

@@ -29,8 +29,9 @@ void Committer::submit_blocks() {
     constexpr std::size_t blocks_per_request = 64;
     writes_.clear();
     for (Frame* frame : commit_->frames) {
-        const bool joins = !writes_.empty() && writes_.back()->parts.size() < blocks_per_request &&
-                           writes_.back()->request.at + writes_.back()->request.length == to_sector(frame->at);
+        const bool joins =
+            !writes_.empty() && writes_.back()->parts.size() < blocks_per_request &&
+            writes_.back()->request.at + writes_.back()->request.length == to_sector(frame->at);
         if (!joins) {
             writes_.push_back(std::make_unique<BlockWrite>());
             writes_.back()->request.op = Op::write;
@@ -65,7 +66,8 @@ void Committer::submit_superblock() {
 
 bool Committer::run_once(ThinMetadata& metadata) {
     if (state_ == State::idle || state_ == State::failed) return false;
-    if (state_ != State::draining && flusher_.failed() && !step_error_) step_error_ = flusher_.error();
+    if (state_ != State::draining && flusher_.failed() && !step_error_)
+        step_error_ = flusher_.error();
     if (step_error_) {
         fail(*std::exchange(step_error_, std::nullopt));
     }
@@ -87,9 +89,7 @@ bool Committer::run_once(ThinMetadata& metadata) {
             writes_.clear();
             ++commits_;
             return true;
-        case State::draining:
-            state_ = State::failed;
-            return true;
+        case State::draining: state_ = State::failed; return true;
         case State::idle:
         case State::failed: break;
     }

@@ -1,18 +1,22 @@
-// Committer: takes one transaction after the other to the metadata device, in an order that no crash can hurt.
+// Committer: takes one transaction after the other to the metadata device, in an order that no
+// crash can hurt.
 //
-// Why a crash anywhere is safe: until the superblock of N is durable, the device's superblock is that of N-1,
-// and nothing that N-1 refers to was written over, for N's blocks were free in N-1 (C4). Once it is durable,
-// everything that it refers to is: the metadata blocks by the metadata flush, the data by the data flush, both
-// completed before the superblock was submitted (C1), and the data flush was asked for after the seal, when
-// each mapping in N already had its data written (C2). The superblock itself is one sector's worth of bytes.
+// Why a crash anywhere is safe: until the superblock of N is durable, the device's superblock is
+// that of N-1, and nothing that N-1 refers to was written over, for N's blocks were free in N-1
+// (C4). Once it is durable, everything that it refers to is: the metadata blocks by the metadata
+// flush, the data by the data flush, both completed before the superblock was submitted (C1), and
+// the data flush was asked for after the seal, when each mapping in N already had its data written
+// (C2). The superblock itself is one sector's worth of bytes.
 //
 // Units       commits
 // Invariants  C1, C2; at most one commit is in flight
-// Errors      a failure of any step ends in failed(): the sealed and the open transaction are lost (C8)
+// Errors      a failure of any step ends in failed(): the sealed and the open transaction are lost
+//             (C8)
 // Threads     the metadata executor's
 // Source      dm-thin-metadata.c __commit_transaction(), dm-thin.c commit()
 //
-//   idle --start()--> writing --(blocks written)--> flushing --(both flushes)--> superblock --(durable)--> idle
+//   idle --start()--> writing --(blocks written)--> flushing --(both flushes)--> superblock
+//   superblock --(durable)--> idle
 //     any step that fails --> draining --(nothing in flight)--> failed
 #pragma once
 
@@ -26,7 +30,8 @@ namespace thinvol {
 
 class Committer {
 public:
-    Committer(BlockQueue& metadata_device, DataFlusher& flusher) : device_(metadata_device), flusher_(flusher) {}
+    Committer(BlockQueue& metadata_device, DataFlusher& flusher)
+        : device_(metadata_device), flusher_(flusher) {}
 
     bool idle() const { return state_ == State::idle; }
     bool failed() const { return state_ == State::failed; }

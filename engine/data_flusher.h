@@ -1,8 +1,8 @@
 // DataFlusher: one flush of the data device at a time, shared by all who wait for one.
 //
 // Units       tickets, counted from 1
-// Invariants  (C3) done(request()) only when a flush that was submitted after request() has succeeded
-//             (C8) after a failure nothing is ever done again
+// Invariants  (C3) done(request()) only when a flush that was submitted after request() has
+//             succeeded (C8) after a failure nothing is ever done again
 // Errors      failed(), for good
 // Threads     the shard's
 // Source      group commit, as databases do it
@@ -43,7 +43,9 @@ public:
             request_ = Request{};
             request_.op = Op::flush;
             request_.owner = this;
-            request_.done = [](Request& r) { static_cast<DataFlusher*>(r.owner)->finished_ = true; };
+            request_.done = [](Request& r) {
+                static_cast<DataFlusher*>(r.owner)->finished_ = true;
+            };
             finished_ = data_.submit(request_);
         }
         return progress;

@@ -34,21 +34,25 @@ Result<> DataSpaceMap::load(const SpaceMapRoot& root) {
     overflow_root_ = root.ref_count_root;
     const std::uint64_t bitmaps = divide_up(root.blocks, entries_per_bitmap);
     bool in_order = true;
-    TRY(tree_.for_range(tree_root_, 0, ~0ULL, [&](std::uint64_t key, const IndexValue::Type& entry) {
-        in_order = key == index_.size() && key < bitmaps && entry.free <= entries_per_bitmap;
-        if (in_order) index_.push_back({entry});
-        return in_order;
-    }));
+    TRY(tree_.for_range(
+        tree_root_, 0, ~0ULL, [&](std::uint64_t key, const IndexValue::Type& entry) {
+            in_order = key == index_.size() && key < bitmaps && entry.free <= entries_per_bitmap;
+            if (in_order) index_.push_back({entry});
+            return in_order;
+        }));
     if (!in_order || index_.size() != bitmaps) {
-        return Error(Errc::corrupt, fmt::format("data space map: {} blocks need {} bitmaps, entry {} is wrong or missing",
-                                                root.blocks, bitmaps, index_.size()));
+        return Error(
+            Errc::corrupt,
+            fmt::format("data space map: {} blocks need {} bitmaps, entry {} is wrong or missing",
+                        root.blocks, bitmaps, index_.size()));
     }
     if (!index_.empty()) TRY(recount_last());
     for (const Index& i : index_) used_ += entries_per_bitmap - i.entry.free;
     return {};
 }
 
-// What other tools stored for the last bitmap may count only the entries inside the map: count anew.
+// What other tools stored for the last bitmap may count only the entries inside the map: count
+// anew.
 Result<> DataSpaceMap::recount_last() {
     Index& last = index_.back();
     Frame* frame = TRY(bitmap(index_.size() - 1));
@@ -60,7 +64,9 @@ Result<> DataSpaceMap::recount_last() {
     }
     for (std::uint32_t e = inside; e < entries_per_bitmap; ++e) {
         if (bitmap_get(frame->bytes, e) != 0) {
-            return Error(Errc::corrupt, fmt::format("data space map: block {} is in use, the map ends at {}", first + e, size_));
+            return Error(Errc::corrupt,
+                         fmt::format("data space map: block {} is in use, the map ends at {}",
+                                     first + e, size_));
         }
     }
     last.entry.free = entries_per_bitmap - used;
@@ -69,13 +75,16 @@ Result<> DataSpaceMap::recount_last() {
 
 Result<> DataSpaceMap::check_inside(DataBlock b) const {
     if (b < end_of(size_)) return {};
-    return Error(Errc::corrupt, fmt::format("data block {} is outside the data device of {} blocks", b, size_));
+    return Error(Errc::corrupt,
+                 fmt::format("data block {} is outside the data device of {} blocks", b, size_));
 }
 
 Result<Frame*> DataSpaceMap::changeable_bitmap(std::uint64_t i) {
     Index& index = index_[i];
     const auto [frame, was_shared] = TRY(tm_.shadow(index.entry.at, BlockKind::bitmap));
-    if (was_shared) return Error(Errc::corrupt, fmt::format("metadata block {} is a bitmap and shared", index.entry.at));
+    if (was_shared)
+        return Error(Errc::corrupt,
+                     fmt::format("metadata block {} is a bitmap and shared", index.entry.at));
     index.entry.at = frame->at;
     if (!std::exchange(index.dirty, true)) dirty_list_.push_back(i);
     return frame;
@@ -84,11 +93,14 @@ Result<Frame*> DataSpaceMap::changeable_bitmap(std::uint64_t i) {
 Result<std::uint32_t> DataSpaceMap::count(DataBlock b) {
     TRY(check_inside(b));
     Frame* frame = TRY(bitmap(b.n / entries_per_bitmap));
-    const std::uint32_t stored = bitmap_get(frame->bytes, static_cast<std::uint32_t>(b.n % entries_per_bitmap));
+    const std::uint32_t stored =
+        bitmap_get(frame->bytes, static_cast<std::uint32_t>(b.n % entries_per_bitmap));
     if (stored < count_in_overflow_tree) return stored;
     const auto full = TRY(overflow_.lookup(overflow_root_, b.n));
     if (!full || *full < count_in_overflow_tree) {
-        return Error(Errc::corrupt, fmt::format("data block {} has 3 or more references, but no count is stored", b));
+        return Error(
+            Errc::corrupt,
+            fmt::format("data block {} has 3 or more references, but no count is stored", b));
     }
     return *full;
 }
@@ -98,8 +110,10 @@ Result<> DataSpaceMap::store_count(DataBlock b, std::uint32_t old, std::uint32_t
     const auto e = static_cast<std::uint32_t>(b.n % entries_per_bitmap);
     Frame* frame = TRY(changeable_bitmap(i));
     bitmap_set(frame->bytes, e, std::min(now, count_in_overflow_tree));
-    if (now >= count_in_overflow_tree) overflow_root_ = TRY(overflow_.insert(overflow_root_, b.n, now)).root;
-    else if (old >= count_in_overflow_tree) overflow_root_ = TRY(overflow_.remove(overflow_root_, b.n)).root;
+    if (now >= count_in_overflow_tree)
+        overflow_root_ = TRY(overflow_.insert(overflow_root_, b.n, now)).root;
+    else if (old >= count_in_overflow_tree)
+        overflow_root_ = TRY(overflow_.remove(overflow_root_, b.n)).root;
     IndexValue::Type& entry = index_[i].entry;
     if (old == 0) {
         --entry.free;
@@ -115,12 +129,17 @@ Result<> DataSpaceMap::store_count(DataBlock b, std::uint32_t old, std::uint32_t
 
 Result<> DataSpaceMap::increment(DataBlock b) {
     const std::uint32_t old = TRY(count(b));
-    if (old == ~0U) return Error(Errc::unsupported, fmt::format("data block {} has too many references", b));
+    if (old == ~0U)
+        return Error(Errc::unsupported, fmt::format("data block {} has too many references", b));
     if (old == 0) {
         const auto busy = busy_.find(b.n / entries_per_bitmap);
         const auto e = static_cast<std::uint32_t>(b.n % entries_per_bitmap);
-        const bool reserved = busy != busy_.end() && (busy->second->bits[e / entries_per_word] >> (2 * (e % entries_per_word)) & 1) != 0;
-        if (!reserved) return Error(Errc::corrupt, fmt::format("data block {} is mapped but counted as free", b));
+        const bool reserved =
+            busy != busy_.end() &&
+            (busy->second->bits[e / entries_per_word] >> (2 * (e % entries_per_word)) & 1) != 0;
+        if (!reserved)
+            return Error(Errc::corrupt,
+                         fmt::format("data block {} is mapped but counted as free", b));
         clear_busy(b);
         --reserved_;
     }
@@ -129,7 +148,8 @@ Result<> DataSpaceMap::increment(DataBlock b) {
 
 Result<> DataSpaceMap::decrement(DataBlock b) {
     const std::uint32_t old = TRY(count(b));
-    if (old == 0) return Error(Errc::corrupt, fmt::format("data block {} is mapped but counted as free", b));
+    if (old == 0)
+        return Error(Errc::corrupt, fmt::format("data block {} is mapped but counted as free", b));
     TRY(store_count(b, old, old - 1));
     if (old > 1) return {};
     set_busy(b);
@@ -162,8 +182,11 @@ void DataSpaceMap::clear_busy(DataBlock b) {
 
 Result<DataBlock> DataSpaceMap::reserve() {
     if (allocatable().n == 0) {
-        return Error(Errc::out_of_space, fmt::format("no free data block: {} of {} are in use, {} reserved, {} come back "
-                                                     "after a commit", used_, size_, reserved_, waiting_));
+        return Error(
+            Errc::out_of_space,
+            fmt::format("no free data block: {} of {} are in use, {} reserved, {} come back "
+                        "after a commit",
+                        used_, size_, reserved_, waiting_));
     }
     for (std::uint64_t step = 0; step <= index_.size(); ++step) {
         const std::uint64_t i = (cursor_ / entries_per_bitmap + step) % index_.size();
@@ -175,7 +198,9 @@ Result<DataBlock> DataSpaceMap::reserve() {
         cursor_ = (found->n + 1) % size_.n;
         return *found;
     }
-    return Error(Errc::corrupt, fmt::format("data space map: {} blocks should be free, the bitmaps have none", allocatable()));
+    return Error(Errc::corrupt,
+                 fmt::format("data space map: {} blocks should be free, the bitmaps have none",
+                             allocatable()));
 }
 
 Result<std::optional<DataBlock>> DataSpaceMap::find_free(std::uint64_t i, std::uint32_t from) {
@@ -188,10 +213,12 @@ Result<std::optional<DataBlock>> DataSpaceMap::find_free(std::uint64_t i, std::u
     for (std::uint32_t w = from / entries_per_word; w < words_per_bitmap; ++w) {
         std::uint64_t taken = bitmap_used(frame->bytes, w);
         if (busy != busy_.end()) taken |= busy->second->bits[w];
-        if (w == from / entries_per_word) taken |= even_bits & ((1ULL << (2 * (from % entries_per_word))) - 1);
+        if (w == from / entries_per_word)
+            taken |= even_bits & ((1ULL << (2 * (from % entries_per_word))) - 1);
         const std::uint64_t candidates = ~taken & even_bits;
         if (candidates == 0) continue;
-        const DataBlock found(first + std::uint64_t{w} * entries_per_word + static_cast<unsigned>(std::countr_zero(candidates)) / 2);
+        const DataBlock found(first + std::uint64_t{w} * entries_per_word +
+                              static_cast<unsigned>(std::countr_zero(candidates)) / 2);
         if (found >= end_of(size_)) break;
         return std::optional(found);
     }

@@ -1,12 +1,13 @@
 // DataSpaceMap: how often each data block is referenced, and which may be allocated.
 //
 // Units       data blocks
-// Invariants  (C4) reserve() gives a block that is free in the open, the sealed and the durable transaction
-//             (C5) a reservation is in memory only; the count rises with the mapping's insert. So a crash
-//                  leaks nothing.
-//             (C6) a block whose count fell to 0 comes back through settle() and then hand_back(): between
-//                  the two its owner waits for requests in flight and may punch it
-// Errors      out_of_space from reserve(); corrupt when a bitmap or a count contradicts what refers to it
+// Invariants  (C4) reserve() gives a block that is free in the open, the sealed and the durable
+//             transaction (C5) a reservation is in memory only; the count rises with the mapping's
+//             insert. So a crash leaks nothing. (C6) a block whose count fell to 0 comes back
+//             through settle() and then hand_back(): between the two its owner waits for requests
+//             in flight and may punch it
+// Errors      out_of_space from reserve(); corrupt when a bitmap or a count contradicts what refers
+//             to it
 // Threads     externally synchronised (the metadata executor)
 // Source      dm-space-map-disk.c, dm-space-map-common.c
 //
@@ -67,7 +68,8 @@ public:
     DataBlocks coming_back() const { return DataBlocks(waiting_); }
 
     Result<> grow(DataBlocks size);
-    // How many bitmaps the open transaction has not copied yet: each may cost it one metadata block.
+    // How many bitmaps the open transaction has not copied yet: each may cost it one metadata
+    // block.
     std::uint64_t bitmaps_not_in_place() const { return index_.size() - dirty_list_.size(); }
     std::uint64_t dirty_bitmaps() const { return dirty_list_.size(); }
     MetadataBlock overflow_root() const { return overflow_root_; }
@@ -78,13 +80,15 @@ private:
     struct Index {
         IndexValue::Type entry;
         std::uint32_t busy = 0;  // free entries that are reserved or wait
-        bool dirty = false;  // changed, and in place, in the open transaction
+        bool dirty = false;      // changed, and in place, in the open transaction
     };
     struct Busy {  // a bit an entry, at even positions as in bitmap_used()
         std::array<std::uint64_t, words_per_bitmap> bits{};
     };
     Result<> check_inside(DataBlock b) const;
-    Result<Frame*> bitmap(std::uint64_t i) { return tm_.read(index_[i].entry.at, BlockKind::bitmap); }
+    Result<Frame*> bitmap(std::uint64_t i) {
+        return tm_.read(index_[i].entry.at, BlockKind::bitmap);
+    }
     Result<Frame*> changeable_bitmap(std::uint64_t i);
     Result<> store_count(DataBlock b, std::uint32_t old, std::uint32_t now);
     Result<std::optional<DataBlock>> find_free(std::uint64_t i, std::uint32_t from);
@@ -99,7 +103,8 @@ private:
     MetadataBlock overflow_root_{};
     std::vector<Index> index_;
     std::vector<std::uint64_t> dirty_list_;
-    std::unordered_map<std::uint64_t, std::unique_ptr<Busy>> busy_;  // by bitmap; only while any bit is set
+    std::unordered_map<std::uint64_t, std::unique_ptr<Busy>>
+        busy_;  // by bitmap; only while any bit is set
     DataBlocks size_{};
     std::uint64_t used_ = 0;
     std::uint64_t reserved_ = 0;

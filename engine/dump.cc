@@ -39,17 +39,20 @@ struct Run {
     std::uint32_t time = 0;
 
     bool extended_by(std::uint64_t key, const Mapping& m) const {
-        return length > 0 && key == origin + length && m.block.n == data + length && m.time.n() == time;
+        return length > 0 && key == origin + length && m.block.n == data + length &&
+               m.time.n() == time;
     }
 };
 
 Result<> write_run(Writer& out, const Run& run) {
     if (run.length == 0) return {};
     if (run.length == 1) {
-        return out.line(R"(    <single_mapping origin_block="{}" data_block="{}" time="{}"/>)", run.origin, run.data, run.time);
+        return out.line(R"(    <single_mapping origin_block="{}" data_block="{}" time="{}"/>)",
+                        run.origin, run.data, run.time);
     }
-    return out.line(R"(    <range_mapping origin_begin="{}" data_begin="{}" length="{}" time="{}"/>)", run.origin, run.data,
-                    run.length, run.time);
+    return out.line(
+        R"(    <range_mapping origin_begin="{}" data_begin="{}" length="{}" time="{}"/>)",
+        run.origin, run.data, run.length, run.time);
 }
 
 // Read-only trees over a device: the engine's B-tree with a space map that nobody asks.
@@ -69,9 +72,11 @@ private:
     TransactionManager tm_;
 };
 
-Result<> dump_volume(Reader& reader, Writer& out, std::uint64_t id, MetadataBlock root, const VolumeDetails& d) {
-    TRY(out.line(R"(  <device dev_id="{}" mapped_blocks="{}" transaction="{}" creation_time="{}" snap_time="{}">)", id,
-                 d.mapped_blocks, d.created_in, d.creation_time, d.snapshotted_time));
+Result<> dump_volume(Reader& reader, Writer& out, std::uint64_t id, MetadataBlock root,
+                     const VolumeDetails& d) {
+    TRY(out.line(R"(  <device dev_id="{}" mapped_blocks="{}" transaction="{}")"
+                 R"( creation_time="{}" snap_time="{}">)",
+                 id, d.mapped_blocks, d.created_in, d.creation_time, d.snapshotted_time));
     Run run;
     Result<> outcome;
     TRY(reader.mappings.for_range(root, 0, ~0ULL, [&](std::uint64_t key, const Mapping& m) {
@@ -93,8 +98,9 @@ Result<Superblock> read_superblock(BlockQueue& device) {
     TRY(within("superblock", read_now(device, Sector(0), bytes)));
     const Superblock sb = TRY(Superblock::decode(bytes));
     if (sb.metadata_space_map.blocks > to_metadata_blocks(device.size()).n) {
-        return Error(Errc::corrupt, fmt::format("the metadata device has {} blocks, its superblock says {}",
-                                                to_metadata_blocks(device.size()), sb.metadata_space_map.blocks));
+        return Error(Errc::corrupt,
+                     fmt::format("the metadata device has {} blocks, its superblock says {}",
+                                 to_metadata_blocks(device.size()), sb.metadata_space_map.blocks));
     }
     return sb;
 }
@@ -105,18 +111,22 @@ Result<> dump_xml(BlockQueue& device, const TextSink& sink) {
     const Superblock sb = TRY(read_superblock(device));
     Reader reader(device, sb);
     Writer out(sink);
-    const std::string snapshot = sb.held_root == MetadataBlock(0) ? "" : fmt::format(R"( metadata_snap="{}")", sb.held_root);
-    TRY(out.line(R"(<superblock uuid="" time="{}" transaction="{}" flags="{}" version="{}" data_block_size="{}" nr_data_blocks="{}"{}>)",
-                 sb.time, sb.transaction_id, sb.needs_check ? 1 : 0, sb.version, sb.data_block_size, sb.data_space_map.blocks,
-                 snapshot));
+    const std::string snapshot =
+        sb.held_root == MetadataBlock(0) ? "" : fmt::format(R"( metadata_snap="{}")", sb.held_root);
+    TRY(out.line(R"(<superblock uuid="" time="{}" transaction="{}" flags="{}" version="{}")"
+                 R"( data_block_size="{}" nr_data_blocks="{}"{}>)",
+                 sb.time, sb.transaction_id, sb.needs_check ? 1 : 0, sb.version, sb.data_block_size,
+                 sb.data_space_map.blocks, snapshot));
     std::vector<std::pair<std::uint64_t, MetadataBlock>> volumes;
-    TRY(reader.roots.for_range(sb.mapping_root, 0, ~0ULL, [&](std::uint64_t id, MetadataBlock root) {
-        volumes.emplace_back(id, root);
-        return true;
-    }));
+    TRY(reader.roots.for_range(sb.mapping_root, 0, ~0ULL,
+                               [&](std::uint64_t id, MetadataBlock root) {
+                                   volumes.emplace_back(id, root);
+                                   return true;
+                               }));
     for (const auto& [id, root] : volumes) {
         const auto details = TRY(reader.details.lookup(sb.details_root, id));
-        if (!details) return Error(Errc::corrupt, fmt::format("thin id {} has mappings but no details", id));
+        if (!details)
+            return Error(Errc::corrupt, fmt::format("thin id {} has mappings but no details", id));
         TRY(within(fmt::format("thin id {}", id), dump_volume(reader, out, id, root, *details)));
         reader.cache().trim();
     }

@@ -1,4 +1,5 @@
-// dump: a pool's metadata as thin_dump's XML, in the flat form that both generations of the tools read.
+// dump: a pool's metadata as thin_dump's XML, in the flat form that both generations of the tools
+// read.
 //
 // Units       data blocks and virtual blocks; times of the snapshot clock
 // Invariants  (1) streams: never holds more than one path of a tree and one block of text
@@ -19,8 +20,8 @@ using TextSink = std::function<Result<>(std::string_view)>;
 
 Result<> dump_xml(BlockQueue& device, const TextSink& sink);
 
-// Calls copy(block, bytes) for each metadata block in use, the superblock last: writing them to an empty
-// device of the same size gives metadata that any tool accepts.
+// Calls copy(block, bytes) for each metadata block in use, the superblock last: writing them to an
+// empty device of the same size gives metadata that any tool accepts.
 using BlockSink = std::function<Result<>(MetadataBlock, std::span<const std::byte>)>;
 Result<> dump_raw(BlockQueue& device, const BlockSink& sink);
 

@@ -31,7 +31,8 @@ void skip(std::vector<iovec>& parts, std::uint64_t n) {
 }
 
 struct AlignedBytes {
-    explicit AlignedBytes(std::uint64_t n) : bytes(static_cast<std::byte*>(::operator new(n, std::align_val_t(page)))) {}
+    explicit AlignedBytes(std::uint64_t n)
+        : bytes(static_cast<std::byte*>(::operator new(n, std::align_val_t(page)))) {}
     AlignedBytes(const AlignedBytes&) = delete;
     AlignedBytes& operator=(const AlignedBytes&) = delete;
     ~AlignedBytes() { ::operator delete(bytes, std::align_val_t(page)); }
@@ -44,7 +45,8 @@ public:
     explicit Bounce(const Request& request) : bytes_(to_bytes(request.length).n) {
         if (request.op != Op::write) return;
         std::byte* into = bytes_.bytes;
-        for (const iovec& part : request.data) into = std::copy_n(static_cast<std::byte*>(part.iov_base), part.iov_len, into);
+        for (const iovec& part : request.data)
+            into = std::copy_n(static_cast<std::byte*>(part.iov_base), part.iov_len, into);
     }
     iovec whole(const Request& request) const { return {bytes_.bytes, to_bytes(request.length).n}; }
     void deliver(const Request& request) const {
@@ -86,9 +88,12 @@ bool FileQueue::submit(Request& request) {
     if (!request.outcome) return true;
     if (request.op == Op::flush && !dirty_ && !flush_failed_) return true;  // (1)
     if (request.op == Op::read && !options_.direct && read_cached(request)) return true;
-    const bool small_zero = request.op == Op::write_zeroes && to_bytes(request.length).n <= zero_bytes;
-    const bool page_cache_write = !options_.direct && !request.fua && (request.op == Op::write || small_zero);
-    const bool asynchronous = options_.ring != nullptr && !page_cache_write && request.op != Op::write_zeroes && !flush_failed_;
+    const bool small_zero =
+        request.op == Op::write_zeroes && to_bytes(request.length).n <= zero_bytes;
+    const bool page_cache_write =
+        !options_.direct && !request.fua && (request.op == Op::write || small_zero);
+    const bool asynchronous = options_.ring != nullptr && !page_cache_write &&
+                              request.op != Op::write_zeroes && !flush_failed_;
     if (!asynchronous) return run_now(request);
     start(request);
     return false;
@@ -97,8 +102,9 @@ bool FileQueue::submit(Request& request) {
 // What is in the page cache is read at once; false when the device would have to be waited for.
 bool FileQueue::read_cached(Request& request) {
     if (!try_nowait_ || options_.ring == nullptr) return false;
-    const ssize_t n = ::preadv2(fd_.get(), request.data.data(), static_cast<int>(request.data.size()),
-                                static_cast<off_t>(to_bytes(request.at).n), RWF_NOWAIT);
+    const ssize_t n =
+        ::preadv2(fd_.get(), request.data.data(), static_cast<int>(request.data.size()),
+                  static_cast<off_t>(to_bytes(request.at).n), RWF_NOWAIT);
     if (n < 0 && errno == EOPNOTSUPP) {  // tmpfs before 6.6: reads there never wait anyway
         try_nowait_ = false;
         request.outcome = transfer(request);
@@ -109,7 +115,8 @@ bool FileQueue::read_cached(Request& request) {
 
 bool FileQueue::needs_bounce(const Request& request) const {
     if (!options_.direct) return false;
-    const std::uint64_t mask = std::max<std::uint64_t>(to_bytes(options_.granule).n, sector_bytes) - 1;
+    const std::uint64_t mask =
+        std::max<std::uint64_t>(to_bytes(options_.granule).n, sector_bytes) - 1;
     return std::any_of(request.data.begin(), request.data.end(), [&](const iovec& part) {
         return ((reinterpret_cast<std::uintptr_t>(part.iov_base) | part.iov_len) & mask) != 0;
     });
@@ -145,10 +152,13 @@ Result<> FileQueue::transfer(const Request& request) {
         const int count = static_cast<int>(std::min(parts.size(), most_parts));
         const auto offset = static_cast<off_t>(at);
         const ssize_t n = reading ? ::preadv(fd_.get(), parts.data(), count, offset)
-                                  : ::pwritev2(fd_.get(), parts.data(), count, offset, request.fua ? RWF_DSYNC : 0);
+                                  : ::pwritev2(fd_.get(), parts.data(), count, offset,
+                                               request.fua ? RWF_DSYNC : 0);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return error_of(reading ? "read" : "write", errno);
-        if (n == 0) return Error(Errc::io_error, fmt::format("{} {}: the file ends at byte {}", reading ? "read" : "write", path_, at));
+        if (n == 0)
+            return Error(Errc::io_error, fmt::format("{} {}: the file ends at byte {}",
+                                                     reading ? "read" : "write", path_, at));
         at += static_cast<std::uint64_t>(n);
         skip(parts, static_cast<std::uint64_t>(n));
     }
@@ -157,7 +167,9 @@ Result<> FileQueue::transfer(const Request& request) {
 }
 
 Result<> FileQueue::flush_file() {
-    if (flush_failed_) return Error(Errc::io_error, fmt::format("flush {}: an earlier flush failed", path_));  // (2)
+    if (flush_failed_)
+        return Error(Errc::io_error,
+                     fmt::format("flush {}: an earlier flush failed", path_));  // (2)
     dirty_ = false;
     ++flushes_;
     if (::fdatasync(fd_.get()) == 0) return {};
@@ -169,7 +181,8 @@ Result<> FileQueue::flush_file() {
 Result<> FileQueue::punch(const Request& request) {
     const auto at = static_cast<off_t>(to_bytes(request.at).n);
     const auto length = static_cast<off_t>(to_bytes(request.length).n);
-    if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, length) == 0) return {};
+    if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, length) == 0)
+        return {};
     if (errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV) return {};
     return error_of("discard", errno);
 }
@@ -178,8 +191,11 @@ Result<> FileQueue::zero(Sector at, Sectors length) {
     const auto offset = static_cast<off_t>(to_bytes(at).n);
     if (to_bytes(length).n > zero_bytes) {
         for (const int mode : {FALLOC_FL_ZERO_RANGE, FALLOC_FL_PUNCH_HOLE}) {
-            if (::fallocate(fd_.get(), mode | FALLOC_FL_KEEP_SIZE, offset, static_cast<off_t>(to_bytes(length).n)) == 0) return {};
-            if (errno != EOPNOTSUPP && errno != ENOSYS && errno != ENODEV && errno != EINVAL) return error_of("zero", errno);
+            if (::fallocate(fd_.get(), mode | FALLOC_FL_KEEP_SIZE, offset,
+                            static_cast<off_t>(to_bytes(length).n)) == 0)
+                return {};
+            if (errno != EOPNOTSUPP && errno != ENOSYS && errno != ENODEV && errno != EINVAL)
+                return error_of("zero", errno);
         }
     }
     while (length > Sectors(0)) {
@@ -235,14 +251,18 @@ void FileQueue::send(Operation& operation) {
     const auto user_data = sqe->user_data;
     const auto count = static_cast<unsigned>(std::min(operation.parts.size(), most_parts));
     switch (request.op) {
-        case Op::read: io_uring_prep_readv(sqe, fd_.get(), operation.parts.data(), count, operation.at); break;
+        case Op::read:
+            io_uring_prep_readv(sqe, fd_.get(), operation.parts.data(), count, operation.at);
+            break;
         case Op::write:
-            io_uring_prep_writev2(sqe, fd_.get(), operation.parts.data(), count, operation.at, request.fua ? RWF_DSYNC : 0);
+            io_uring_prep_writev2(sqe, fd_.get(), operation.parts.data(), count, operation.at,
+                                  request.fua ? RWF_DSYNC : 0);
             break;
         case Op::flush: io_uring_prep_fsync(sqe, fd_.get(), IORING_FSYNC_DATASYNC); break;
         case Op::discard:
         case Op::write_zeroes:
-            io_uring_prep_fallocate(sqe, fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(operation.at),
+            io_uring_prep_fallocate(sqe, fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                    static_cast<off_t>(operation.at),
                                     static_cast<off_t>(to_bytes(request.length).n));
             break;
     }
@@ -254,13 +274,19 @@ void FileQueue::advance(Operation& operation, int result) {
     const bool transfers = request.op == Op::read || request.op == Op::write;
     if (result == -EINTR || result == -EAGAIN) return send(operation);
     if (result < 0) {
-        const bool harmless = request.op == Op::discard && (result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV);
+        const bool harmless = request.op == Op::discard &&
+                              (result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV);
         if (request.op == Op::flush) flush_failed_ = true;
-        const char* what = request.op == Op::read ? "read" : request.op == Op::write ? "write" : request.op == Op::flush ? "flush" : "discard";
+        const char* what = request.op == Op::read    ? "read"
+                           : request.op == Op::write ? "write"
+                           : request.op == Op::flush ? "flush"
+                                                     : "discard";
         return finish(operation, harmless ? Result<>() : error_of(what, -result));
     }
     if (!transfers) return finish(operation, {});
-    if (result == 0) return finish(operation, Error(Errc::io_error, fmt::format("{}: the file ends at byte {}", path_, operation.at)));
+    if (result == 0)
+        return finish(operation, Error(Errc::io_error, fmt::format("{}: the file ends at byte {}",
+                                                                   path_, operation.at)));
     operation.at += static_cast<std::uint64_t>(result);
     skip(operation.parts, static_cast<std::uint64_t>(result));
     if (!operation.parts.empty()) return send(operation);

@@ -1,17 +1,19 @@
 // FileQueue: a file or block device as a BlockQueue.
 //
-// What goes where was measured: on the page cache and tmpfs a plain call on the spot is three to four times
-// cheaper than a ring, and a buffered write through a ring costs a hand-over to a worker. O_DIRECT, flushes and
-// hole punching are what a ring is for. Without a ring (a short-lived command, or a sandbox that forbids
-// io_uring) everything is done on the spot.
+// What goes where was measured: on the page cache and tmpfs a plain call on the spot is three to
+// four times cheaper than a ring, and a buffered write through a ring costs a hand-over to a
+// worker. O_DIRECT, flushes and hole punching are what a ring is for. Without a ring (a short-lived
+// command, or a sandbox that forbids io_uring) everything is done on the spot.
 //
 // Units       sectors of the file
-// Invariants  (1) a flush is skipped only if nothing was written since one that succeeded in this object
+// Invariants  (1) a flush is skipped only if nothing was written since one that succeeded in this
+//                 object
 //             (2) a flush that failed makes all later ones fail: what it covered may be lost
 //             (3) the file never grows
 // Errors      io_error with the path and the system's words; out_of_space for ENOSPC and EDQUOT
 // Threads     one
-// Source      fallocate(2), open(2) on O_DIRECT, pwritev2(2); "Can Applications Recover from fsync Failures?"
+// Source      fallocate(2), open(2) on O_DIRECT, pwritev2(2); "Can Applications Recover from fsync
+//             Failures?"
 #pragma once
 
 #include <memory>
@@ -25,10 +27,10 @@
 namespace thinvol {
 
 struct FileOptions {
-    bool direct = false;   // the descriptor was opened with O_DIRECT
-    Sectors granule{1};    // what O_DIRECT wants offsets and lengths to be multiples of
+    bool direct = false;  // the descriptor was opened with O_DIRECT
+    Sectors granule{1};   // what O_DIRECT wants offsets and lengths to be multiples of
     Sectors size{};
-    Ring* ring = nullptr;  // null: on the spot
+    Ring* ring = nullptr;   // null: on the spot
     bool unflushed = true;  // other processes may have left writes that a flush here must cover
 };
 
@@ -43,7 +45,9 @@ public:
     void poll(bool wait) override;
     std::size_t in_flight() const override { return in_flight_; }
 
-    std::uint64_t flushes() const { return flushes_; }  // that reached the device, FUA writes included
+    std::uint64_t flushes() const {
+        return flushes_;
+    }  // that reached the device, FUA writes included
     int fd() const { return fd_.get(); }
 
 private:

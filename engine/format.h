@@ -1,8 +1,9 @@
-// format: what lies on a pool's metadata device. This is the only place that knows offsets and magics.
+// format: what lies on a pool's metadata device. This is the only place that knows offsets and
+// magics.
 //
-// The device is an array of 4096-byte metadata blocks. Block 0 is the superblock, the only block that is
-// ever rewritten in place; every other block is copied before it is changed, so that the tree of blocks
-// under the superblock on disk stays whole until a new superblock replaces it:
+// The device is an array of 4096-byte metadata blocks. Block 0 is the superblock, the only block
+// that is ever rewritten in place; every other block is copied before it is changed, so that the
+// tree of blocks under the superblock on disk stays whole until a new superblock replaces it:
 //
 //   superblock (0)
 //    |- data_mapping_root ------ B-tree, thin id -> root of that volume's mapping tree
@@ -17,10 +18,11 @@
 //    '- held_root -------------- a copy of a superblock: the metadata snapshot, 0 for none
 //
 // A metadata block's reference count is the number of pointers to it, a shared block's own pointers
-// counted once. A data block's is the number of leaf entries, in distinct leaves, that point to it; two
-// volumes that share a leaf contribute one. Kinds of blocks are told apart by the salt of their checksum:
-// CRC-32C over bytes 4..4095 with the register starting at ~0 and not inverted at the end, XOR salt.
-// Every block but the free ones stores its own number, so that a misdirected write is found.
+// counted once. A data block's is the number of leaf entries, in distinct leaves, that point to it;
+// two volumes that share a leaf contribute one. Kinds of blocks are told apart by the salt of their
+// checksum: CRC-32C over bytes 4..4095 with the register starting at ~0 and not inverted at the
+// end, XOR salt. Every block but the free ones stores its own number, so that a misdirected write
+// is found.
 //
 // Units       noted at each field; "sectors" are 512 bytes
 // Invariants  every struct has alignment 1 and exactly the size asserted below it
@@ -45,8 +47,8 @@ enum class BlockKind : std::uint8_t {
     superblock,
     metadata_index,
     bitmap,
-    top_level_node,   // the mapping tree's upper level
-    mapping_node,     // a volume's mapping tree
+    top_level_node,  // the mapping tree's upper level
+    mapping_node,    // a volume's mapping tree
     details_node,
     bitmap_tree_node,
     overflow_node,
@@ -66,10 +68,11 @@ inline constexpr std::uint32_t node_flag_leaf = 2;
 
 inline constexpr std::uint32_t entries_per_bitmap = (4096 - 16) * 4;  // two bits each: 16320
 inline constexpr std::uint32_t max_metadata_bitmaps = 255;
-inline constexpr MetadataBlocks max_metadata_blocks{std::uint64_t{entries_per_bitmap} * max_metadata_bitmaps};
+inline constexpr MetadataBlocks max_metadata_blocks{std::uint64_t{entries_per_bitmap} *
+                                                    max_metadata_bitmaps};
 
-inline constexpr Sectors data_block_min{128};         // 64 KiB
-inline constexpr Sectors data_block_max{2097152};     // 1 GiB
+inline constexpr Sectors data_block_min{128};      // 64 KiB
+inline constexpr Sectors data_block_max{2097152};  // 1 GiB
 inline constexpr Sectors data_block_granule{128};
 inline constexpr std::uint64_t max_data_block = (1ULL << 40) - 1;
 
@@ -104,7 +107,8 @@ struct DiskSuperblock {
     le32 compat_ro_flags;
     le32 incompat_flags;
 };
-static_assert(sizeof(DiskSuperblock) == 364 && sizeof(DiskSuperblock) <= 512);  // one sector: written whole
+static_assert(sizeof(DiskSuperblock) == 364 &&
+              sizeof(DiskSuperblock) <= 512);  // one sector: written whole
 static_assert(offsetof(DiskSuperblock, magic) == 32);
 static_assert(offsetof(DiskSuperblock, trans_id) == 48);
 static_assert(offsetof(DiskSuperblock, data_space_map_root) == 64);
@@ -161,7 +165,8 @@ struct DiskBitmapHeader {
     le32 csum;
     le32 unused;
     le64 blocknr;
-    // then 510 le64 words of 32 entries; within a pair of bits the lower one is the high bit of the count
+    // then 510 le64 words of 32 entries; within a pair of bits the lower one is the high bit of the
+    // count
 };
 static_assert(sizeof(DiskBitmapHeader) == 16);
 inline constexpr std::uint32_t words_per_bitmap = (4096 - sizeof(DiskBitmapHeader)) / 8;

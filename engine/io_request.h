@@ -3,7 +3,8 @@
 // Units       bytes of the volume, any alignment
 // Invariants  (1) the request and its buffer belong to the engine from Pool::submit() until done()
 //             (2) done() runs inside Pool::run_once(), once, and may submit further requests
-// Errors      in `outcome`: invalid_argument (outside the volume), out_of_space, read_only, io_error, corrupt
+// Errors      in `outcome`: invalid_argument (outside the volume), out_of_space, read_only,
+//             io_error, corrupt
 // Threads     the shard's
 // Source      the Linux bio; NBD's commands
 #pragma once
@@ -27,7 +28,8 @@ struct IoRequest {
     IoKind kind = IoKind::read;
     bool fua = false;             // done only when it and what maps it are durable
     bool keep_allocated = false;  // write_zeroes: leave the range backed by data blocks
-    bool to_block_end = false;    // the manager's own: may reach past the volume's end, within its last data block
+    bool to_block_end =
+        false;  // the manager's own: may reach past the volume's end, within its last data block
     Volume* volume = nullptr;
     ByteOffset offset{};
     Bytes length{};
@@ -59,8 +61,9 @@ struct Volume {
     ThinId id{};
     Bytes size{};
     bool read_only = false;
-    ThinDevice* device = nullptr;  // null: it was lost when the pool's last transactions were dropped
-    bool lost_changes = false;     // what was acknowledged was dropped: its flushes fail from now on
+    ThinDevice* device =
+        nullptr;                // null: it was lost when the pool's last transactions were dropped
+    bool lost_changes = false;  // what was acknowledged was dropped: its flushes fail from now on
     Gate gate{};
     std::uint32_t requests = 0;  // submitted and not done
 };

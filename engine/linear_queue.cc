@@ -33,7 +33,8 @@ void LinearQueue::append(const LinearSegment& segment) {
     segments_.push_back({end_of(size_), segment});
     size_ += segment.length;
     granule_ = std::max(granule_, segment.device->granule());
-    if (std::find(devices_.begin(), devices_.end(), segment.device) == devices_.end()) devices_.push_back(segment.device);
+    if (std::find(devices_.begin(), devices_.end(), segment.device) == devices_.end())
+        devices_.push_back(segment.device);
 }
 
 void LinearQueue::drop_last() {
@@ -43,7 +44,8 @@ void LinearQueue::drop_last() {
 }
 
 const LinearQueue::Placed& LinearQueue::placed_at(Sector at) const {
-    const auto behind = std::upper_bound(segments_.begin(), segments_.end(), at, [](Sector a, const Placed& p) { return a < p.begin; });
+    const auto behind = std::upper_bound(segments_.begin(), segments_.end(), at,
+                                         [](Sector a, const Placed& p) { return a < p.begin; });
     ASSERT(behind != segments_.begin());
     return *std::prev(behind);
 }
@@ -51,7 +53,8 @@ const LinearQueue::Placed& LinearQueue::placed_at(Sector at) const {
 bool LinearQueue::submit(Request& request) {
     request.outcome = check_range(*this, request);
     if (!request.outcome) return true;
-    if (request.op == Op::flush) return devices_.size() == 1 ? devices_[0]->submit(request) : submit_flush(request);
+    if (request.op == Op::flush)
+        return devices_.size() == 1 ? devices_[0]->submit(request) : submit_flush(request);
     if (request.length == Sectors(0)) return true;
     const Placed& placed = placed_at(request.at);
     const Sectors inside = request.at - placed.begin;
@@ -63,7 +66,7 @@ bool LinearQueue::submit(Request& request) {
 bool LinearQueue::submit_split(Request& request) {
     auto split = std::make_unique<Split>();
     split->whole = &request;
-    std::size_t part = 0;        // of request.data
+    std::size_t part = 0;         // of request.data
     std::uint64_t part_used = 0;  // bytes of it
     for (Sectors done(0); done < request.length;) {
         const Sector at = request.at + done;
@@ -133,7 +136,8 @@ void LinearQueue::poll(bool wait) {
     const std::size_t before = in_flight();
     for (BlockQueue* device : devices_) device->poll(false);
     if (!wait || in_flight() < before) return;
-    const auto busy = std::find_if(devices_.begin(), devices_.end(), [](BlockQueue* d) { return d->in_flight() > 0; });
+    const auto busy = std::find_if(devices_.begin(), devices_.end(),
+                                   [](BlockQueue* d) { return d->in_flight() > 0; });
     if (busy != devices_.end()) (*busy)->poll(true);
 }
 

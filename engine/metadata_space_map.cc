@@ -65,7 +65,8 @@ std::optional<MetadataBlock> MetadataSpaceMap::allocate() {
     for (std::uint64_t step = 0; step <= words; ++step) {
         std::uint64_t w = cursor_ / 64 + step;
         std::uint64_t candidates = ~0ULL;
-        if (step == 0) candidates <<= cursor_ % 64;  // of the first word, only what lies behind the cursor
+        if (step == 0)
+            candidates <<= cursor_ % 64;  // of the first word, only what lies behind the cursor
         if (w >= words) w -= words;
         candidates &= allocatable_[w];
         if (candidates == 0) continue;
@@ -83,15 +84,21 @@ std::optional<MetadataBlock> MetadataSpaceMap::allocate() {
 
 Result<> MetadataSpaceMap::increment(MetadataBlock b) {
     const std::uint32_t old = count(b);
-    if (old == 0) return Error(Errc::corrupt, fmt::format("metadata block {} is referenced but counted as free", b));
-    if (old == ~0U) return Error(Errc::unsupported, fmt::format("metadata block {} has too many references", b));
+    if (old == 0)
+        return Error(Errc::corrupt,
+                     fmt::format("metadata block {} is referenced but counted as free", b));
+    if (old == ~0U)
+        return Error(Errc::unsupported,
+                     fmt::format("metadata block {} has too many references", b));
     set_count(b, old + 1);
     return {};
 }
 
 Result<> MetadataSpaceMap::decrement(MetadataBlock b, CommitNumber open) {
     const std::uint32_t old = count(b);
-    if (old == 0) return Error(Errc::corrupt, fmt::format("metadata block {} is referenced but counted as free", b));
+    if (old == 0)
+        return Error(Errc::corrupt,
+                     fmt::format("metadata block {} is referenced but counted as free", b));
     set_count(b, old - 1);
     if (old > 1) return {};
     if (fresh_[b.n]) {
@@ -132,12 +139,14 @@ void MetadataSpaceMap::encode_index(std::byte* block) const {
         const std::uint64_t n = std::min<std::uint64_t>(entries_per_bitmap, counts_.size() - first);
         const auto begin = counts_.begin() + static_cast<std::ptrdiff_t>(first);
         const auto end = begin + static_cast<std::ptrdiff_t>(n);
-        const auto in_use = static_cast<std::uint32_t>(n) - static_cast<std::uint32_t>(std::count(begin, end, 0));
+        const auto in_use =
+            static_cast<std::uint32_t>(n) - static_cast<std::uint32_t>(std::count(begin, end, 0));
         DiskIndexEntry entry;
         entry.blocknr.set(bitmap_at_[i].n);
         entry.nr_free.set(entries_per_bitmap - in_use);
         entry.none_free_before.set(static_cast<std::uint32_t>(std::find(begin, end, 0) - begin));
-        std::memcpy(block + offsetof(DiskMetadataIndex, index) + i * sizeof entry, &entry, sizeof entry);
+        std::memcpy(block + offsetof(DiskMetadataIndex, index) + i * sizeof entry, &entry,
+                    sizeof entry);
     }
 }
 
@@ -148,19 +157,25 @@ Result<MetadataSpaceMap> MetadataSpaceMap::load(BlockCache& cache, const SpaceMa
     Frame* index = TRY(cache.read(root.bitmap_root, BlockKind::metadata_index));
     for (std::uint32_t i = 0; i < map.bitmaps(); ++i) {
         DiskIndexEntry entry;
-        std::memcpy(&entry, index->bytes + offsetof(DiskMetadataIndex, index) + i * sizeof entry, sizeof entry);
+        std::memcpy(&entry, index->bytes + offsetof(DiskMetadataIndex, index) + i * sizeof entry,
+                    sizeof entry);
         map.bitmap_at_[i] = MetadataBlock(entry.blocknr.get());
         TRY(map.load_bitmap(cache, i));
     }
     std::uint64_t overflow_entries = 0;
     TRY(map.load_overflow(cache, root.ref_count_root, 0, overflow_entries));
     const auto in_overflow = static_cast<std::uint64_t>(
-        std::count_if(map.counts_.begin(), map.counts_.end(), [](auto c) { return c >= count_in_overflow_tree; }));
+        std::count_if(map.counts_.begin(), map.counts_.end(),
+                      [](auto c) { return c >= count_in_overflow_tree; }));
     if (in_overflow != overflow_entries) {
-        return Error(Errc::corrupt, fmt::format("metadata space map: {} blocks have 3 or more references, {} counts "
-                                                "are stored", in_overflow, overflow_entries));
+        return Error(
+            Errc::corrupt,
+            fmt::format("metadata space map: {} blocks have 3 or more references, {} counts "
+                        "are stored",
+                        in_overflow, overflow_entries));
     }
-    if (map.counts_[0] == 0) return Error(Errc::corrupt, "metadata space map: the superblock is counted as free");
+    if (map.counts_[0] == 0)
+        return Error(Errc::corrupt, "metadata space map: the superblock is counted as free");
     map.overflow_changes_.clear();
     map.sealed();
     return map;
@@ -179,8 +194,10 @@ Result<> MetadataSpaceMap::load_bitmap(BlockCache& cache, std::uint32_t bitmap) 
     return {};
 }
 
-Result<> MetadataSpaceMap::load_overflow(BlockCache& cache, MetadataBlock at, unsigned depth, std::uint64_t& entries) {
-    if (depth > max_tree_depth) return Error(Errc::corrupt, "metadata space map: overflow tree too deep");
+Result<> MetadataSpaceMap::load_overflow(BlockCache& cache, MetadataBlock at, unsigned depth,
+                                         std::uint64_t& entries) {
+    if (depth > max_tree_depth)
+        return Error(Errc::corrupt, "metadata space map: overflow tree too deep");
     Frame* frame = TRY(cache.read(at, BlockKind::overflow_node));
     const NodeView node(frame->bytes);
     for (std::uint32_t i = 0; i < node.entries(); ++i) {
@@ -190,9 +207,11 @@ Result<> MetadataSpaceMap::load_overflow(BlockCache& cache, MetadataBlock at, un
         }
         const std::uint64_t b = node.key(i);
         const auto c = load_le<std::uint32_t>(node.value(i));
-        if (b >= counts_.size() || counts_[b] < count_in_overflow_tree || c < count_in_overflow_tree) {
-            return Error(Errc::corrupt,
-                         fmt::format("metadata space map: stored count {} for metadata block {} contradicts its bitmap", c, b));
+        if (b >= counts_.size() || counts_[b] < count_in_overflow_tree ||
+            c < count_in_overflow_tree) {
+            return Error(Errc::corrupt, fmt::format("metadata space map: stored count {} for "
+                                                    "metadata block {} contradicts its bitmap",
+                                                    c, b));
         }
         set_count(MetadataBlock(b), c);
         ++entries;

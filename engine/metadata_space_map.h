@@ -1,7 +1,8 @@
 // MetadataSpaceMap: how often each metadata block is referenced, and which may be allocated.
 //
-// All counts are in memory: the format allows 4161600 blocks, so they fit. Changing a count therefore
-// never needs a block of its own; the bitmaps are written out once, when a transaction is sealed.
+// All counts are in memory: the format allows 4161600 blocks, so they fit. Changing a count
+// therefore never needs a block of its own; the bitmaps are written out once, when a transaction is
+// sealed.
 //
 // Units       metadata blocks
 // Invariants  (1) allocate() returns a block that is free in the open, the sealed and the durable
@@ -43,9 +44,11 @@ public:
     // See PendingFrees::settle.
     void settle(CommitNumber durable, CommitNumber oldest_pin);
 
-    // For sealing: what has to be written. take_overflow_changes() gives block -> whether the overflow
-    // tree on disk has an entry for it.
-    std::unordered_map<std::uint64_t, bool> take_overflow_changes() { return std::exchange(overflow_changes_, {}); }
+    // For sealing: what has to be written. take_overflow_changes() gives block -> whether the
+    // overflow tree on disk has an entry for it.
+    std::unordered_map<std::uint64_t, bool> take_overflow_changes() {
+        return std::exchange(overflow_changes_, {});
+    }
     bool has_overflow_changes() const { return !overflow_changes_.empty(); }
     std::uint32_t bitmaps() const { return static_cast<std::uint32_t>(bitmap_at_.size()); }
     bool dirty(std::uint32_t bitmap) const { return dirty_[bitmap]; }
@@ -66,7 +69,8 @@ private:
     void set_count(MetadataBlock b, std::uint32_t value);
     void set_allocatable(std::uint64_t b, bool value);
     Result<> load_bitmap(BlockCache& cache, std::uint32_t bitmap);
-    Result<> load_overflow(BlockCache& cache, MetadataBlock node, unsigned depth, std::uint64_t& entries);
+    Result<> load_overflow(BlockCache& cache, MetadataBlock node, unsigned depth,
+                           std::uint64_t& entries);
 
     static constexpr std::uint8_t in_large = 255;
     std::vector<std::uint8_t> counts_;  // in_large: see large_

@@ -86,19 +86,23 @@ Result<> check_node(ConstBlockBytes block, std::uint32_t leaf_value_size) {
     }
     const std::uint32_t value_size = node.is_leaf() ? leaf_value_size : 8;
     if (node.value_size() != value_size) {
-        return Error(Errc::corrupt, fmt::format("node value size {}, expected {}", node.value_size(), value_size));
+        return Error(Errc::corrupt,
+                     fmt::format("node value size {}, expected {}", node.value_size(), value_size));
     }
     const std::uint32_t max = node.max_entries();
     if (max == 0 || max % 3 != 0 || max > max_entries_for(value_size)) {
-        return Error(Errc::corrupt, fmt::format("node of at most {} entries, expected a multiple of 3 up to {}", max,
-                                                max_entries_for(value_size)));
+        return Error(Errc::corrupt,
+                     fmt::format("node of at most {} entries, expected a multiple of 3 up to {}",
+                                 max, max_entries_for(value_size)));
     }
     const std::uint32_t n = node.entries();
-    if (n > max) return Error(Errc::corrupt, fmt::format("node with {} entries of at most {}", n, max));
+    if (n > max)
+        return Error(Errc::corrupt, fmt::format("node with {} entries of at most {}", n, max));
     if (n == 0 && !node.is_leaf()) return Error(Errc::corrupt, "internal node without entries");
     for (std::uint32_t i = 1; i < n; ++i) {
         if (node.key(i - 1) >= node.key(i)) {
-            return Error(Errc::corrupt, fmt::format("node key {} is {}, after {}", i, node.key(i), node.key(i - 1)));
+            return Error(Errc::corrupt, fmt::format("node key {} is {}, after {}", i, node.key(i),
+                                                    node.key(i - 1)));
         }
     }
     return {};

@@ -2,7 +2,8 @@
 //
 // Units       entries; a key is 8 bytes, a value value_size bytes
 // Invariants  (1) keys strictly ascending; a leaf's or an internal node's flag, exactly one of them
-//             (2) nr_entries <= max_entries <= max_entries_for(value_size); what we write has the latter
+//             (2) nr_entries <= max_entries <= max_entries_for(value_size); what we write has the
+//                 latter
 //             (3) an internal node's key is a lower bound of the keys of its child
 // Errors      check_node: corrupt, for bytes that break (1) or (2)
 // Threads     externally synchronised
@@ -30,7 +31,9 @@ public:
     std::uint32_t value_size() const { return load_le<std::uint32_t>(p_ + 24); }
     std::uint64_t key(std::uint32_t i) const { return load_le<std::uint64_t>(p_ + key_offset(i)); }
     const std::byte* value(std::uint32_t i) const { return p_ + value_offset(i); }
-    MetadataBlock child(std::uint32_t i) const { return MetadataBlock(load_le<std::uint64_t>(value(i))); }
+    MetadataBlock child(std::uint32_t i) const {
+        return MetadataBlock(load_le<std::uint64_t>(value(i)));
+    }
 
     // The number of keys < k: where k is, or would go.
     std::uint32_t lower_bound(std::uint64_t k) const {
@@ -71,7 +74,9 @@ public:
     void normalise();
 
     void set_entries(std::uint32_t n) { store_le<std::uint32_t>(w_ + 16, n); }
-    void set_key(std::uint32_t i, std::uint64_t k) { store_le<std::uint64_t>(w_ + key_offset(i), k); }
+    void set_key(std::uint32_t i, std::uint64_t k) {
+        store_le<std::uint64_t>(w_ + key_offset(i), k);
+    }
     std::byte* value(std::uint32_t i) { return w_ + value_offset(i); }
     void set_child(std::uint32_t i, MetadataBlock b) { store_le<std::uint64_t>(value(i), b.n); }
 

@@ -35,7 +35,8 @@ const char* name_of(PoolMode mode) {
     return "failed";
 }
 
-Pool::Pool(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size, const PoolOptions& options)
+Pool::Pool(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size,
+           const PoolOptions& options)
     : metadata_device_(metadata),
       data_(data),
       data_block_size_(data_block_size),
@@ -45,26 +46,30 @@ Pool::Pool(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size, cons
       shard_(*this, data, data_block_size, options.zero_new_blocks),
       reclaimer_(data, shard_.epochs(), data_block_size, options.discard_passdown) {}
 
-Result<std::unique_ptr<Pool>> Pool::create(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size,
-                                           const PoolOptions& options) {
+Result<std::unique_ptr<Pool>> Pool::create(BlockQueue& metadata, BlockQueue& data,
+                                           Sectors data_block_size, const PoolOptions& options) {
     TRY(check_data_block_size(data_block_size));
     const DataBlocks blocks = whole_blocks(data.size(), data_block_size);
     if (blocks == DataBlocks(0)) {
-        return Error(Errc::invalid_argument, fmt::format("a data device of {} sectors does not hold one block of {}",
-                                                         data.size(), data_block_size));
+        return Error(Errc::invalid_argument,
+                     fmt::format("a data device of {} sectors does not hold one block of {}",
+                                 data.size(), data_block_size));
     }
     std::unique_ptr<Pool> pool(new Pool(metadata, data, data_block_size, options));
-    pool->metadata_ = TRY(ThinMetadata::format(metadata, data_block_size, blocks, options.metadata));
+    pool->metadata_ =
+        TRY(ThinMetadata::format(metadata, data_block_size, blocks, options.metadata));
     TRY(pool->settle());
     return pool;
 }
 
-Result<std::unique_ptr<Pool>> Pool::open(BlockQueue& metadata, BlockQueue& data, const PoolOptions& options) {
+Result<std::unique_ptr<Pool>> Pool::open(BlockQueue& metadata, BlockQueue& data,
+                                         const PoolOptions& options) {
     auto md = TRY(ThinMetadata::open(metadata, options.metadata));
     const Sectors block = md->superblock().data_block_size;
     if (whole_blocks(data.size(), block) < md->data().size()) {
-        return Error(Errc::corrupt, fmt::format("the data device has {} blocks, the pool's metadata say {}",
-                                                whole_blocks(data.size(), block), md->data().size()));
+        return Error(Errc::corrupt,
+                     fmt::format("the data device has {} blocks, the pool's metadata say {}",
+                                 whole_blocks(data.size(), block), md->data().size()));
     }
     std::unique_ptr<Pool> pool(new Pool(metadata, data, block, options));
     if (md->superblock().needs_check) {
@@ -151,14 +156,16 @@ void Pool::run_until(const std::function<bool()>& done) {
 Result<> Pool::settle() {
     commit_if_changed();
     run_until([this] { return mode_ == PoolMode::failed || status().settled; });
-    if (mode_ == PoolMode::failed || mode_ == PoolMode::read_only) return Error(Errc::io_error, trouble_);
+    if (mode_ == PoolMode::failed || mode_ == PoolMode::read_only)
+        return Error(Errc::io_error, trouble_);
     return {};
 }
 
 bool Pool::run_commit() {
     if (metadata_ == nullptr) return false;
     bool progress = committer_.run_once(*metadata_);
-    if (auto retired = committer_.take_retired(); !retired.empty()) reclaimer_.add(std::move(retired));
+    if (auto retired = committer_.take_retired(); !retired.empty())
+        reclaimer_.add(std::move(retired));
     if (progress && committer_.idle()) find_space();
     constexpr std::size_t large_transaction = 4096;  // dirty metadata blocks: 16 MiB
     if (metadata_->open_frames() > large_transaction) commit_wanted_ = true;
@@ -169,11 +176,14 @@ bool Pool::run_commit() {
     return true;
 }
 
-// A commit became durable or blocks came back: what was parked may go on, a full pool may be one no more.
+// A commit became durable or blocks came back: what was parked may go on, a full pool may be one no
+// more.
 void Pool::find_space() {
     if (stalled_) return;
-    if (mode_ == PoolMode::out_of_data_space && metadata_->data().allocatable() > DataBlocks(0)) mode_ = PoolMode::write;
-    if (mode_ == PoolMode::out_of_metadata_space && metadata_->room_for_provisioning()) mode_ = PoolMode::write;
+    if (mode_ == PoolMode::out_of_data_space && metadata_->data().allocatable() > DataBlocks(0))
+        mode_ = PoolMode::write;
+    if (mode_ == PoolMode::out_of_metadata_space && metadata_->room_for_provisioning())
+        mode_ = PoolMode::write;
     if (mode_ == PoolMode::write) trouble_.clear();
     shard_.retry_parked();
 }
@@ -227,27 +237,36 @@ void Pool::start_apply(ApplyRequest& request) {
 Result<> Pool::validate(const ApplyRequest& request) {
     TRY(may_provision());
     if (metadata_->superblock().transaction_id != request.from) {
-        return Error(Errc::invalid_argument, fmt::format("the pool's transaction id is {}, expected {}",
-                                                         metadata_->superblock().transaction_id, request.from));
+        return Error(Errc::invalid_argument,
+                     fmt::format("the pool's transaction id is {}, expected {}",
+                                 metadata_->superblock().transaction_id, request.from));
     }
     bool provisions = false;
     MetadataBlocks added(0);
     for (const PoolOperation& operation : request.operations) {
-        if (const auto* grow = std::get_if<GrowMetadata>(&operation); grow != nullptr && grow->size > metadata_->metadata().size()) {
+        if (const auto* grow = std::get_if<GrowMetadata>(&operation);
+            grow != nullptr && grow->size > metadata_->metadata().size()) {
             added = grow->size - metadata_->metadata().size();
         }
-        if (const auto* grow = std::get_if<GrowData>(&operation)) TRY(metadata_->room_to_grow_data(grow->size, added));
+        if (const auto* grow = std::get_if<GrowData>(&operation))
+            TRY(metadata_->room_to_grow_data(grow->size, added));
         if (std::holds_alternative<TrimThin>(operation)) ASSERT(request.operations.size() == 1);
         if (const auto* create = std::get_if<CreateThin>(&operation)) {
             provisions = true;
-            if (TRY(metadata_->exists(create->id))) return Error(Errc::exists, fmt::format("thin id {} exists already", create->id));
+            if (TRY(metadata_->exists(create->id)))
+                return Error(Errc::exists, fmt::format("thin id {} exists already", create->id));
         } else if (const auto* snapshot = std::get_if<CreateSnapshot>(&operation)) {
             provisions = true;
-            if (TRY(metadata_->exists(snapshot->id))) return Error(Errc::exists, fmt::format("thin id {} exists already", snapshot->id));
-            if (!TRY(metadata_->exists(snapshot->origin))) return Error(Errc::not_found, fmt::format("thin id {} does not exist", snapshot->origin));
+            if (TRY(metadata_->exists(snapshot->id)))
+                return Error(Errc::exists, fmt::format("thin id {} exists already", snapshot->id));
+            if (!TRY(metadata_->exists(snapshot->origin)))
+                return Error(Errc::not_found,
+                             fmt::format("thin id {} does not exist", snapshot->origin));
         } else if (const auto* gone = std::get_if<RemoveThin>(&operation)) {
-            if (find_volume(gone->id) != nullptr) return Error(Errc::busy, fmt::format("thin id {} is in use", gone->id));
-            if (!TRY(metadata_->exists(gone->id))) return Error(Errc::not_found, fmt::format("thin id {} does not exist", gone->id));
+            if (find_volume(gone->id) != nullptr)
+                return Error(Errc::busy, fmt::format("thin id {} is in use", gone->id));
+            if (!TRY(metadata_->exists(gone->id)))
+                return Error(Errc::not_found, fmt::format("thin id {} does not exist", gone->id));
             TRY(metadata_->room_for_removing(gone->id, request.operations.size()));
         }
     }
@@ -264,23 +283,25 @@ Result<> Pool::perform(PoolOperation& operation) {
             [&](TrimThin& o) { return trim(o); },
             [&](const GrowData& o) -> Result<> {
                 if (o.size > whole_blocks(data_.size(), data_block_size_)) {
-                    return Error(Errc::invalid_argument, fmt::format("the data device has {} blocks, not {}",
-                                                                     whole_blocks(data_.size(), data_block_size_), o.size));
+                    return Error(Errc::invalid_argument,
+                                 fmt::format("the data device has {} blocks, not {}",
+                                             whole_blocks(data_.size(), data_block_size_), o.size));
                 }
                 return metadata_->grow_data(o.size);
             },
             [&](const GrowMetadata& o) -> Result<> {
                 if (o.size > to_metadata_blocks(metadata_device_.size())) {
-                    return Error(Errc::invalid_argument, fmt::format("the metadata device has {} blocks, not {}",
-                                                                     to_metadata_blocks(metadata_device_.size()), o.size));
+                    return Error(Errc::invalid_argument,
+                                 fmt::format("the metadata device has {} blocks, not {}",
+                                             to_metadata_blocks(metadata_device_.size()), o.size));
                 }
                 return metadata_->grow_metadata(o.size);
             }},
         operation);
 }
 
-// As far as the metadata device has room; the rest after a commit. Nothing is lost if that is all that ever
-// happens: the caller gave the range up.
+// As far as the metadata device has room; the rest after a commit. Nothing is lost if that is all
+// that ever happens: the caller gave the range up.
 Result<> Pool::trim(TrimThin& operation) {
     ThinDevice* device = TRY(metadata_->device(operation.id));
     const VirtualBlock end(~0ULL);
@@ -345,12 +366,14 @@ bool Pool::run_failure() {
 // Drops what is not durable and looks at the device for what is: the superblock there decides.
 void Pool::reload() {
     const CommitNumber durable = metadata_->durable_commit();
-    const bool applied = apply_ != nullptr && apply_state_ == ApplyState::committing && apply_commit_ <= durable;
+    const bool applied =
+        apply_ != nullptr && apply_state_ == ApplyState::committing && apply_commit_ <= durable;
     if (committer_.failed()) committer_.reset();
     reclaimer_.forget();
     for (auto& [id, entry] : volumes_) {
         Volume& volume = *entry.first;
-        if (volume.device != nullptr && volume.device->last_change > durable) volume.lost_changes = true;
+        if (volume.device != nullptr && volume.device->last_change > durable)
+            volume.lost_changes = true;
         volume.device = nullptr;
     }
     metadata_.reset();
@@ -375,12 +398,14 @@ void Pool::reload() {
     if (apply_ != nullptr) finish_apply(applied ? Result<>() : Error(Errc::io_error, trouble_));
 }
 
-// Best effort, and of the durable superblock only: whichever reaches the device, it is a whole transaction.
+// Best effort, and of the durable superblock only: whichever reaches the device, it is a whole
+// transaction.
 void Pool::persist_needs_check() {
     metadata_->set_needs_check();
     auto bytes = metadata_->durable_superblock();
     metadata_->superblock().encode(bytes);
-    ignore(write_now(metadata_device_, Sector(0), bytes, true), "the pool is read-only in this process either way");
+    ignore(write_now(metadata_device_, Sector(0), bytes, true),
+           "the pool is read-only in this process either way");
 }
 
 // --- status, pins --------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 // Pool: a thin pool that is open: its metadata, the requests to its volumes, its commits.
 //
 // Units       as noted; sizes of volumes in bytes
-// Invariants  the durability and reuse contract C1 to C8, stated in ARCHITECTURE.md and where it is kept:
-//             C1 C2 committer.h, C3 shard.h, C4 C5 the space maps, C6 reclaimer.h, C7 here, C8 here
+// Invariants  the durability and reuse contract C1 to C8, stated in ARCHITECTURE.md and where it is
+//             kept: C1 C2 committer.h, C3 shard.h, C4 C5 the space maps, C6 reclaimer.h, C7 here,
+//             C8 here
 // Errors      per request and per operation; trouble with the pool itself changes mode()
 // Threads     one thread for all calls; no threads and no clock of its own
 // Source      drivers/md/dm-thin.c
@@ -33,13 +34,28 @@ struct PoolOptions {
 };
 
 // What apply() can do to a pool, beside moving its transaction id.
-struct CreateThin { ThinId id; };
-struct CreateSnapshot { ThinId id; ThinId origin; };
-struct RemoveThin { ThinId id; };
-struct TrimThin { ThinId id; VirtualBlock from; };  // unmaps everything from there on; alone, perhaps in several commits
-struct GrowData { DataBlocks size; };
-struct GrowMetadata { MetadataBlocks size; };
-using PoolOperation = std::variant<CreateThin, CreateSnapshot, RemoveThin, TrimThin, GrowData, GrowMetadata>;
+struct CreateThin {
+    ThinId id;
+};
+struct CreateSnapshot {
+    ThinId id;
+    ThinId origin;
+};
+struct RemoveThin {
+    ThinId id;
+};
+struct TrimThin {
+    ThinId id;
+    VirtualBlock from;
+};  // unmaps everything from there on; alone, perhaps in several commits
+struct GrowData {
+    DataBlocks size;
+};
+struct GrowMetadata {
+    MetadataBlocks size;
+};
+using PoolOperation =
+    std::variant<CreateThin, CreateSnapshot, RemoveThin, TrimThin, GrowData, GrowMetadata>;
 
 // Several operations and the step of the transaction id, durable together or not at all.
 struct ApplyRequest {
@@ -68,10 +84,12 @@ struct PoolStatus {
 class Pool {
 public:
     // Makes new metadata and commits it. Blocks until it is durable.
-    static Result<std::unique_ptr<Pool>> create(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size,
+    static Result<std::unique_ptr<Pool>> create(BlockQueue& metadata, BlockQueue& data,
+                                                Sectors data_block_size,
                                                 const PoolOptions& options);
     // Opens what create() or the kernel made. Writes nothing.
-    static Result<std::unique_ptr<Pool>> open(BlockQueue& metadata, BlockQueue& data, const PoolOptions& options);
+    static Result<std::unique_ptr<Pool>> open(BlockQueue& metadata, BlockQueue& data,
+                                              const PoolOptions& options);
 
     // --- volumes. One object a thin id, however often it is opened.
     Result<Volume*> open_volume(ThinId id, Bytes size, bool read_only);
@@ -81,8 +99,8 @@ public:
 
     void submit(IoRequest& request) { shard_.submit(request); }
     // Refused at once: not_found, exists, busy (a volume to be removed is open), invalid_argument,
-    // out_of_space. Everything else is decided by the commit: after io_error the transaction id on disk
-    // says whether it happened.
+    // out_of_space. Everything else is decided by the commit: after io_error the transaction id on
+    // disk says whether it happened.
     void apply(ApplyRequest& request) { applies_.push(request); }
     // Commits soon if anything changed; for the caller's timer.
     void commit_if_changed() {
@@ -129,7 +147,8 @@ public:
     void ran_out_of(PoolMode what, const Error& error);
 
 private:
-    Pool(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size, const PoolOptions& options);
+    Pool(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size,
+         const PoolOptions& options);
     bool run_apply();
     bool run_commit();
     bool run_failure();
@@ -152,7 +171,8 @@ private:
     Committer committer_;
     Shard shard_;
     Reclaimer reclaimer_;
-    std::map<ThinId, std::pair<std::unique_ptr<Volume>, std::uint32_t>> volumes_;  // and how often opened
+    std::map<ThinId, std::pair<std::unique_ptr<Volume>, std::uint32_t>>
+        volumes_;  // and how often opened
 
     PoolMode mode_ = PoolMode::write;
     std::string trouble_;

@@ -16,7 +16,8 @@ void Reclaimer::queue_runs(std::vector<DataBlock> blocks) {
     // One discard stays below 1 GiB, so that it does not hold others up for long.
     const DataBlocks longest(std::max<std::uint64_t>(1, data_block_max.n / data_block_size_.n));
     for (DataBlock b : blocks) {
-        const bool joins = !runs_.empty() && runs_.back().first + runs_.back().length == b && runs_.back().length < longest;
+        const bool joins = !runs_.empty() && runs_.back().first + runs_.back().length == b &&
+                           runs_.back().length < longest;
         if (joins) runs_.back().length += DataBlocks(1);
         else runs_.push_back({b, DataBlocks(1)});
     }

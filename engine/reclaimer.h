@@ -1,8 +1,8 @@
 // Reclaimer: brings freed data blocks back into use, and their space back to the device below.
 //
 // Units       data blocks
-// Invariants  (C6) a block comes in here when the commit that freed it is durable; it is punched, or handed
-//             back, only once every request that was in flight then has ended
+// Invariants  (C6) a block comes in here when the commit that freed it is durable; it is punched,
+//             or handed back, only once every request that was in flight then has ended
 // Errors      a discard that fails costs space below the pool, nothing else: it is ignored
 // Threads     the shard's
 // Source      dm-thin.c process_prepared_discard_passdown

@@ -15,10 +15,13 @@ namespace thinvol {
 Result<std::unique_ptr<Ring>> Ring::open(unsigned entries) {
     std::unique_ptr<Ring> ring(new Ring());
     auto uring = std::make_unique<io_uring>();
-    // Completions run when this thread enters the kernel anyway, not by interrupting it; older kernels do without.
-    int error = io_uring_queue_init(entries, uring.get(), IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER);
+    // Completions run when this thread enters the kernel anyway, not by interrupting it; older
+    // kernels do without.
+    int error = io_uring_queue_init(entries, uring.get(),
+                                    IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER);
     if (error == -EINVAL) error = io_uring_queue_init(entries, uring.get(), 0);
-    if (error < 0) return Error(Errc::unsupported, fmt::format("io_uring: {}", std::strerror(-error)));
+    if (error < 0)
+        return Error(Errc::unsupported, fmt::format("io_uring: {}", std::strerror(-error)));
     ring->ring_ = std::move(uring);
     ring->event_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (ring->event_fd_ < 0 || io_uring_register_eventfd(ring->ring_.get(), ring->event_fd_) < 0) {
@@ -63,8 +66,7 @@ void Ring::reap(bool wait) {
     if (wait) submit();
     io_uring_cqe* cqe = nullptr;
     if (wait && in_flight_ > 0) {
-        while (io_uring_wait_cqe(ring_.get(), &cqe) == -EINTR) {
-        }
+        while (io_uring_wait_cqe(ring_.get(), &cqe) == -EINTR) {}
     }
     while (io_uring_peek_cqe(ring_.get(), &cqe) == 0) {
         auto& operation = *static_cast<RingOperation*>(io_uring_cqe_get_data(cqe));

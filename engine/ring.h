@@ -5,7 +5,8 @@
 //             (2) an operation stays where it is until then
 // Errors      unsupported where the kernel, or a sandbox, refuses io_uring: callers do without
 // Threads     one
-// Source      liburing; which operations are worth sending through a ring was measured: see FileQueue
+// Source      liburing; which operations are worth sending through a ring was measured: see
+//             FileQueue
 #pragma once
 
 #include <memory>

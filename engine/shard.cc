@@ -44,7 +44,7 @@ struct Shard::Part {
     VirtualBlock at{};
     std::uint64_t from = 0;  // bytes within the block that the request covers: [from, to)
     std::uint64_t to = 0;
-    DataBlock block{};              // reserved for it
+    DataBlock block{};               // reserved for it
     std::optional<DataBlock> old{};  // what it is copied from
     std::uint64_t filled = 0;        // bytes copied so far
     std::uint64_t generation = 0;
@@ -69,7 +69,8 @@ Shard::Shard(Pool& pool, BlockQueue& data, Sectors data_block_size, bool zero_ne
 }
 
 Shard::~Shard() {
-    for (std::byte* buffer : free_buffers_) ::operator delete(buffer, std::align_val_t(metadata_block_bytes));
+    for (std::byte* buffer : free_buffers_)
+        ::operator delete(buffer, std::align_val_t(metadata_block_bytes));
 }
 
 // --- requests ------------------------------------------------------------------------------------
@@ -87,29 +88,37 @@ void Shard::submit(IoRequest& request) {
 void Shard::admit(IoRequest& request) {
     Volume& volume = *request.volume;
     if (volume.device == nullptr) {
-        return fail_request(request, Error(Errc::io_error, fmt::format("thin id {} is not in the pool: {}", volume.id,
-                                                                       pool_.status().trouble)));
+        return fail_request(request,
+                            Error(Errc::io_error, fmt::format("thin id {} is not in the pool: {}",
+                                                              volume.id, pool_.status().trouble)));
     }
     if (request.kind == IoKind::flush) return begin_flush(request);
-    const std::uint64_t end = request.to_block_end ? round_up(volume.size.n, block_bytes_) : volume.size.n;
+    const std::uint64_t end =
+        request.to_block_end ? round_up(volume.size.n, block_bytes_) : volume.size.n;
     if (request.length.n > end || request.offset.n > end - request.length.n) {
-        return fail_request(request, Error(Errc::invalid_argument, fmt::format("{} bytes at {} are outside the volume of {}",
-                                                                               request.length, request.offset, volume.size)));
+        return fail_request(request,
+                            Error(Errc::invalid_argument,
+                                  fmt::format("{} bytes at {} are outside the volume of {}",
+                                              request.length, request.offset, volume.size)));
     }
     if (request.length == Bytes(0)) return finish(request);
     if (request.kind == IoKind::read) return begin_read(request);
-    if (volume.read_only) return fail_request(request, Error(Errc::read_only, "the volume is read-only"));
-    const bool whole_granules = request.offset.n % granule_.n == 0 && request.length.n % granule_.n == 0;
+    if (volume.read_only)
+        return fail_request(request, Error(Errc::read_only, "the volume is read-only"));
+    const bool whole_granules =
+        request.offset.n % granule_.n == 0 && request.length.n % granule_.n == 0;
     request.exclusive = !whole_granules && request.kind != IoKind::discard;
-    if (!volume.gate.waiting.empty() || !enter_gate(request)) return volume.gate.waiting.push(request);
+    if (!volume.gate.waiting.empty() || !enter_gate(request))
+        return volume.gate.waiting.push(request);
     begin(request);
 }
 
-// An exclusive request reads, changes and writes what is smaller than the device's granule: alone, so that it
-// does not write back an older state of its neighbours' bytes.
+// An exclusive request reads, changes and writes what is smaller than the device's granule: alone,
+// so that it does not write back an older state of its neighbours' bytes.
 bool Shard::enter_gate(IoRequest& request) {
     Gate& gate = request.volume->gate;
-    if (gate.closed > 0 || gate.exclusive || (request.exclusive && gate.in_flight > 0)) return false;
+    if (gate.closed > 0 || gate.exclusive || (request.exclusive && gate.in_flight > 0))
+        return false;
     ++gate.in_flight;
     gate.exclusive = request.exclusive;
     request.inside_gate = true;
@@ -151,7 +160,8 @@ void Shard::begin(IoRequest& request) {
 
 void Shard::begin_read(IoRequest& request) {
     request.parts = 1;
-    for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to, std::byte* buffer, Run& run) {
+    for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to,
+                            std::byte* buffer, Run& run) {
         const auto found = pool_.metadata().lookup(*request.volume->device, at);
         if (!found) {
             if (request.outcome) request.outcome = found.error();
@@ -172,7 +182,8 @@ void Shard::for_blocks(IoRequest& request, Body&& body) {
     for (std::uint64_t pos = request.offset.n; pos < end;) {
         const std::uint64_t from = pos % block_bytes_.n;
         const std::uint64_t to = std::min(block_bytes_.n, from + (end - pos));
-        std::byte* buffer = request.buffer == nullptr ? nullptr : request.buffer + (pos - request.offset.n);
+        std::byte* buffer =
+            request.buffer == nullptr ? nullptr : request.buffer + (pos - request.offset.n);
         body(VirtualBlock(pos / block_bytes_.n), from, to, buffer, run);
         pos += to - from;
     }
@@ -180,7 +191,8 @@ void Shard::for_blocks(IoRequest& request, Body&& body) {
 }
 
 // Joins a stretch to the run, or sends the run off and begins another.
-void Shard::extend(IoRequest& request, Run& run, std::uint64_t data_at, std::uint64_t length, std::byte* buffer) {
+void Shard::extend(IoRequest& request, Run& run, std::uint64_t data_at, std::uint64_t length,
+                   std::byte* buffer) {
     const bool joins = run.length > 0 && run.data_at + run.length == data_at &&
                        (buffer == nullptr || run.buffer + run.length == buffer);
     if (joins) {
@@ -192,7 +204,8 @@ void Shard::extend(IoRequest& request, Run& run, std::uint64_t data_at, std::uin
 }
 
 void Shard::begin_write(IoRequest& request) {
-    for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to, std::byte* buffer, Run& run) {
+    for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to,
+                            std::byte* buffer, Run& run) {
         const auto found = pool_.metadata().lookup(*request.volume->device, at);
         if (!found) {
             if (request.outcome) request.outcome = found.error();
@@ -204,7 +217,8 @@ void Shard::begin_write(IoRequest& request) {
     });
 }
 
-// Discards and zeroes: whole blocks are unmapped, where that is allowed; the edges of a discard stay.
+// Discards and zeroes: whole blocks are unmapped, where that is allowed; the edges of a discard
+// stay.
 void Shard::begin_unmap(IoRequest& request) {
     const std::uint64_t end = request.offset.n + request.length.n;
     const std::uint64_t first = divide_up(request.offset.n, block_bytes_.n);
@@ -212,7 +226,8 @@ void Shard::begin_unmap(IoRequest& request) {
     const bool zero = request.kind == IoKind::write_zeroes;
     if (zero && request.keep_allocated) return begin_write(request);
     if (zero) {
-        for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to, std::byte*, Run& run) {
+        for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to, std::byte*,
+                                Run& run) {
             if (from == 0 && to == block_bytes_.n) return;
             const auto found = pool_.metadata().lookup(*request.volume->device, at);
             if (!found) {
@@ -236,8 +251,10 @@ void Shard::unmap_step(Part& part) {
     if (auto allowed = pool_.may_provision(); !allowed) return end_part(part, std::move(allowed));
     const VirtualBlock end(part.run.data_at + part.run.length);
     // A block being copied would bring back what is unmapped now: first its write, then this.
-    if (Part* cell = cell_within(*request.volume, VirtualBlock(part.run.data_at), end)) return wait_for(*cell, part, &Shard::unmap_step);
-    const auto next = pool_.metadata().unmap(*request.volume->device, VirtualBlock(part.run.data_at), end, unmap_step_mappings);
+    if (Part* cell = cell_within(*request.volume, VirtualBlock(part.run.data_at), end))
+        return wait_for(*cell, part, &Shard::unmap_step);
+    const auto next = pool_.metadata().unmap(
+        *request.volume->device, VirtualBlock(part.run.data_at), end, unmap_step_mappings);
     if (!next && next.error().code == Errc::out_of_space && pool_.metadata().changed()) {
         pool_.want_commit();
         return unmapped_inserts_.push(part);
@@ -271,7 +288,10 @@ bool Shard::run_flushes() {
         IoRequest& request = waiting.pop();
         const DataFlusher& flusher = pool_.flusher();
         if (request.volume->lost_changes || flusher.failed()) {
-            request.outcome = Error(Errc::io_error, flusher.failed() ? flusher.error().text : "changes to the volume were lost: " + pool_.status().trouble);
+            request.outcome = Error(
+                Errc::io_error, flusher.failed()
+                                    ? flusher.error().text
+                                    : "changes to the volume were lost: " + pool_.status().trouble);
         } else if (request.flush_commit > pool_.metadata().durable_commit()) {
             if (request.flush_commit == pool_.metadata().open_commit()) pool_.want_commit();
             flushes_.push(request);
@@ -294,7 +314,8 @@ void Shard::fail_request(IoRequest& request, Error error) {
 // All parts have ended. What must be durable goes on as a flush does.
 void Shard::finish(IoRequest& request) {
     leave_gate(request);
-    if (request.fua && changes_volume(request.kind) && request.outcome && request.length > Bytes(0)) return begin_flush(request);
+    if (request.fua && changes_volume(request.kind) && request.outcome && request.length > Bytes(0))
+        return begin_flush(request);
     finished_.push(request);
 }
 
@@ -407,7 +428,9 @@ void Shard::submit_aligned(IoRequest& request, const Run& run) {
     enter_epoch(part);
     part.vec[0] = slice(run.buffer, run.length);
     part.io.data = {part.vec.data(), 1};
-    const Op op = request.kind == IoKind::read ? Op::read : request.kind == IoKind::write ? Op::write : Op::write_zeroes;
+    const Op op = request.kind == IoKind::read    ? Op::read
+                  : request.kind == IoKind::write ? Op::write
+                                                  : Op::write_zeroes;
     send(part, op, run.data_at, run.length, &Shard::run_ended);
 }
 
@@ -427,7 +450,8 @@ void Shard::submit_granule(IoRequest& request, const Run& run) {
 void Shard::read_granule(Part& part) {
     part.vec[0] = slice(part.buffer, granule_.n);
     part.io.data = {part.vec.data(), 1};
-    send(part, Op::read, round_down(part.run.data_at, granule_), granule_.n, &Shard::granule_was_read);
+    send(part, Op::read, round_down(part.run.data_at, granule_), granule_.n,
+         &Shard::granule_was_read);
 }
 
 void Shard::granule_was_read(Part& part) {
@@ -447,7 +471,8 @@ std::byte* Shard::take_buffer() {
     if (free_buffers_.empty()) {
         if (buffers_ * chunk_bytes_.n >= copy_memory) return nullptr;
         ++buffers_;
-        return static_cast<std::byte*>(::operator new(chunk_bytes_.n, std::align_val_t(metadata_block_bytes)));
+        return static_cast<std::byte*>(
+            ::operator new(chunk_bytes_.n, std::align_val_t(metadata_block_bytes)));
     }
     std::byte* buffer = free_buffers_.back();
     free_buffers_.pop_back();
@@ -478,7 +503,8 @@ std::byte* Shard::payload(const Part& part) const {
     return request.buffer + (part.at.n * block_bytes_.n + part.from - request.offset.n);
 }
 
-// Looks the block up, perhaps again after waiting: somebody else may have found it a place meanwhile.
+// Looks the block up, perhaps again after waiting: somebody else may have found it a place
+// meanwhile.
 void Shard::dispatch_block(Part& part) {
     IoRequest& request = *part.request;
     if (part.generation != pool_.generation()) return end_part(part, pool_.may_provision());
@@ -487,10 +513,12 @@ void Shard::dispatch_block(Part& part) {
     const auto found = pool_.metadata().lookup(*request.volume->device, part.at);
     if (!found) return end_part(part, found.error());
     if (*found && !(*found)->shared) {
-        submit_run(request, {(*found)->block.n * block_bytes_.n + part.from, part.to - part.from, payload(part)});
+        submit_run(request, {(*found)->block.n * block_bytes_.n + part.from, part.to - part.from,
+                             payload(part)});
         return end_part(part, {});
     }
-    if (!*found && request.kind == IoKind::write_zeroes && !request.keep_allocated) return end_part(part, {});
+    if (!*found && request.kind == IoKind::write_zeroes && !request.keep_allocated)
+        return end_part(part, {});
     reserve_block(part, *found ? std::optional((*found)->block) : std::nullopt);
 }
 
@@ -498,7 +526,8 @@ void Shard::reserve_block(Part& part, std::optional<DataBlock> old) {
     ThinMetadata& metadata = pool_.metadata();
     auto outcome = metadata.room_for_provisioning();
     const bool room = outcome.has_value();
-    bool comes_back = metadata.changed() || metadata.metadata().free() > metadata.metadata().allocatable();
+    bool comes_back =
+        metadata.changed() || metadata.metadata().free() > metadata.metadata().allocatable();
     if (room) {
         auto block = metadata.reserve();
         if (block) {
@@ -516,11 +545,13 @@ void Shard::reserve_block(Part& part, std::optional<DataBlock> old) {
     }
     if (outcome.error().code != Errc::out_of_space) return end_part(part, std::move(outcome));
     if (comes_back) return park(part);  // blocks freed come back with the commit
-    pool_.ran_out_of(room ? PoolMode::out_of_data_space : PoolMode::out_of_metadata_space, outcome.error());
+    pool_.ran_out_of(room ? PoolMode::out_of_data_space : PoolMode::out_of_metadata_space,
+                     outcome.error());
     end_part(part, std::move(outcome));
 }
 
-// C7: a request all of whose parts are parked is outside the gate, and a snapshot does not wait for it.
+// C7: a request all of whose parts are parked is outside the gate, and a snapshot does not wait for
+// it.
 void Shard::park(Part& part) {
     pool_.want_commit();
     part.step = &Shard::dispatch_block;
@@ -548,7 +579,9 @@ void Shard::retry_parked() {
 
 Shard::Part* Shard::cell_of(const Part& part) {
     Part* cell = cells_[cell_bucket(part)];
-    while (cell != nullptr && (cell->at != part.at || cell->request->volume != part.request->volume)) cell = cell->next_cell;
+    while (cell != nullptr &&
+           (cell->at != part.at || cell->request->volume != part.request->volume))
+        cell = cell->next_cell;
     return cell;
 }
 
@@ -556,7 +589,8 @@ Shard::Part* Shard::cell_within(const Volume& volume, VirtualBlock begin, Virtua
     if (open_cells_ == 0) return nullptr;
     for (Part* cell : cells_) {
         for (; cell != nullptr; cell = cell->next_cell) {
-            if (cell->request->volume == &volume && cell->at >= begin && cell->at < end) return cell;
+            if (cell->request->volume == &volume && cell->at >= begin && cell->at < end)
+                return cell;
         }
     }
     return nullptr;
@@ -568,7 +602,8 @@ void Shard::wait_for(Part& cell, Part& part, Step then) {
 }
 
 std::size_t Shard::cell_bucket(const Part& part) const {
-    return (part.at.n * 0x9e3779b97f4a7c15ULL + part.request->volume->id.n()) >> 32 & (cell_buckets - 1);
+    return (part.at.n * 0x9e3779b97f4a7c15ULL + part.request->volume->id.n()) >> 32 &
+           (cell_buckets - 1);
 }
 
 void Shard::enter_cell(Part& part) {
@@ -594,7 +629,8 @@ void Shard::start_fill(Part& part) {
         std::byte* data = payload(part);
         part.vec[0] = slice(data, block_bytes_.n);
         part.io.data = {part.vec.data(), 1};
-        return send(part, data == nullptr ? Op::write_zeroes : Op::write, data_at, block_bytes_.n, &Shard::filled);
+        return send(part, data == nullptr ? Op::write_zeroes : Op::write, data_at, block_bytes_.n,
+                    &Shard::filled);
     }
     if (!part.old) return fill_with_zeroes(part);
     part.step = &Shard::copy_step;
@@ -603,8 +639,8 @@ void Shard::start_fill(Part& part) {
     else copy_step(part);
 }
 
-// A new block: payload, zeroes around it. In one write where the zeroes fit the zero area, otherwise what is
-// before and behind the payload's granules is zeroed by the device.
+// A new block: payload, zeroes around it. In one write where the zeroes fit the zero area,
+// otherwise what is before and behind the payload's granules is zeroed by the device.
 void Shard::fill_with_zeroes(Part& part) {
     const bool all = zero_new_blocks_ && block_bytes_.n <= zero_area_bytes;
     const std::uint64_t begin = all ? 0 : round_down(part.from, granule_);
@@ -639,7 +675,8 @@ void Shard::zero_tail(Part& part) {
     if (!part.io.outcome) return filled(part);
     const std::uint64_t tail = round_up(part.to, granule_);
     if (tail == block_bytes_.n) return filled(part);
-    send(part, Op::write_zeroes, part.block.n * block_bytes_.n + tail, block_bytes_.n - tail, &Shard::filled);
+    send(part, Op::write_zeroes, part.block.n * block_bytes_.n + tail, block_bytes_.n - tail,
+         &Shard::filled);
 }
 
 void Shard::copy_step(Part& part) {
@@ -657,10 +694,12 @@ void Shard::copy_was_read(Part& part) {
     const std::uint64_t to = std::min(part.to, part.filled + length);
     if (from < to) {
         std::byte* into = part.buffer + (from - part.filled);
-        if (std::byte* data = payload(part)) std::memcpy(into, data + (from - part.from), to - from);
+        if (std::byte* data = payload(part))
+            std::memcpy(into, data + (from - part.from), to - from);
         else std::memset(into, 0, to - from);
     }
-    send(part, Op::write, part.block.n * block_bytes_.n + part.filled, length, &Shard::copy_was_written);
+    send(part, Op::write, part.block.n * block_bytes_.n + part.filled, length,
+         &Shard::copy_was_written);
 }
 
 void Shard::copy_was_written(Part& part) {
@@ -681,7 +720,8 @@ void Shard::filled(Part& part) {
 }
 
 void Shard::insert_mapping(Part& part) {
-    if (part.generation != pool_.generation()) return abandon_block(part, Error(Errc::io_error, pool_.status().trouble));
+    if (part.generation != pool_.generation())
+        return abandon_block(part, Error(Errc::io_error, pool_.status().trouble));
     ThinMetadata& metadata = pool_.metadata();
     const auto outcome = metadata.insert(*part.request->volume->device, part.at, part.block);
     if (outcome) {
@@ -694,13 +734,15 @@ void Shard::insert_mapping(Part& part) {
         part.step = &Shard::insert_mapping;
         return unmapped_inserts_.push(part);
     }
-    if (outcome.error().code == Errc::out_of_space) pool_.ran_out_of(PoolMode::out_of_metadata_space, outcome.error());
+    if (outcome.error().code == Errc::out_of_space)
+        pool_.ran_out_of(PoolMode::out_of_metadata_space, outcome.error());
     else pool_.fail(outcome.error());
     abandon_block(part, outcome.error());
 }
 
 void Shard::abandon_block(Part& part, Error error) {
-    const bool still_reserved = part.holds_block && part.generation == pool_.generation() && !pool_.stalled();
+    const bool still_reserved =
+        part.holds_block && part.generation == pool_.generation() && !pool_.stalled();
     if (still_reserved) pool_.metadata().unreserve(part.block);
     part.holds_block = false;
     leave_cell(part);

@@ -1,9 +1,10 @@
 // Shard: the path of requests to thin volumes, from submit() to done().
 //
-// A request is cut at the edges of data blocks. Where blocks are mapped and not shared, a part goes straight to
-// the data device. A write to a block that is unmapped or shared gets a new block: the block is reserved in
-// memory, filled (with the payload, and zeroes or the old content around it), and mapped once all of it is
-// written. Until then it is a cell: other writes to that virtual block wait for it.
+// A request is cut at the edges of data blocks. Where blocks are mapped and not shared, a part goes
+// straight to the data device. A write to a block that is unmapped or shared gets a new block: the
+// block is reserved in memory, filled (with the payload, and zeroes or the old content around it),
+// and mapped once all of it is written. Until then it is a cell: other writes to that virtual block
+// wait for it.
 //
 // Units       bytes of the volume; data blocks
 // Invariants  (C2) a mapping is inserted only after its data write completed
@@ -72,7 +73,8 @@ private:
     void leave_gate(IoRequest& request);
     template <class Body>
     void for_blocks(IoRequest& request, Body&& body);
-    void extend(IoRequest& request, Run& run, std::uint64_t data_at, std::uint64_t length, std::byte* buffer);
+    void extend(IoRequest& request, Run& run, std::uint64_t data_at, std::uint64_t length,
+                std::byte* buffer);
     bool resume_waiting();
     void finish(IoRequest& request);
     void fail_request(IoRequest& request, Error error);

@@ -33,9 +33,10 @@ Result<> check_identity(const DiskSuperblock& disk, ConstBlockBytes block) {
         return bad(fmt::format("block number {}, expected 0", disk.blocknr.get()));
     }
     if (disk.compat_ro_flags.get() != 0 || disk.incompat_flags.get() != 0) {
-        return Error(Errc::unsupported,
-                     fmt::format("superblock: feature flags {:#x} and {:#x} are unknown to this program",
-                                 disk.compat_ro_flags.get(), disk.incompat_flags.get()));
+        return Error(
+            Errc::unsupported,
+            fmt::format("superblock: feature flags {:#x} and {:#x} are unknown to this program",
+                        disk.compat_ro_flags.get(), disk.incompat_flags.get()));
     }
     return {};
 }
@@ -51,9 +52,10 @@ Result<> check_location(const char* what, MetadataBlock at, MetadataBlocks devic
 
 Result<> check_data_block_size(Sectors size) {
     if (size < data_block_min || size > data_block_max || size.n % data_block_granule.n != 0) {
-        return Error(Errc::invalid_argument,
-                     fmt::format("data block size of {} sectors is not a multiple of {} between {} and {}", size,
-                                 data_block_granule, data_block_min, data_block_max));
+        return Error(
+            Errc::invalid_argument,
+            fmt::format("data block size of {} sectors is not a multiple of {} between {} and {}",
+                        size, data_block_granule, data_block_min, data_block_max));
     }
     return {};
 }
@@ -78,10 +80,12 @@ Result<Superblock> Superblock::decode(ConstBlockBytes block) {
     if (auto r = check_data_block_size(sb.data_block_size); !r) return bad(r.error().text);
     const MetadataBlocks device(sb.metadata_space_map.blocks);
     if (device > max_metadata_blocks) {
-        return bad(fmt::format("{} metadata blocks, the format allows {}", device, max_metadata_blocks));
+        return bad(
+            fmt::format("{} metadata blocks, the format allows {}", device, max_metadata_blocks));
     }
     if (sb.data_space_map.blocks > max_data_block + 1) {
-        return bad(fmt::format("{} data blocks, the format allows {}", sb.data_space_map.blocks, max_data_block + 1));
+        return bad(fmt::format("{} data blocks, the format allows {}", sb.data_space_map.blocks,
+                               max_data_block + 1));
     }
     TRY(check_location("the data bitmap tree", sb.data_space_map.bitmap_root, device));
     TRY(check_location("the data overflow tree", sb.data_space_map.ref_count_root, device));
@@ -89,7 +93,8 @@ Result<Superblock> Superblock::decode(ConstBlockBytes block) {
     TRY(check_location("the metadata overflow tree", sb.metadata_space_map.ref_count_root, device));
     TRY(check_location("the mapping tree", sb.mapping_root, device));
     TRY(check_location("the details tree", sb.details_root, device));
-    if (sb.held_root != MetadataBlock(0)) TRY(check_location("the metadata snapshot", sb.held_root, device));
+    if (sb.held_root != MetadataBlock(0))
+        TRY(check_location("the metadata snapshot", sb.held_root, device));
     return sb;
 }
 

@@ -1,9 +1,11 @@
 // Superblock: metadata block 0 decoded, and the checks that let it be believed.
 //
 // Units       noted at each field
-// Invariants  (1) encode() of a decoded superblock keeps every byte that this program does not interpret
+// Invariants  (1) encode() of a decoded superblock keeps every byte that this program does not
+//                 interpret
 //             (2) a decoded superblock has block numbers below its own device size
-// Errors      corrupt (checksum, magic, block number, sizes), unsupported (feature flags we do not know)
+// Errors      corrupt (checksum, magic, block number, sizes), unsupported (feature flags we do not
+//             know)
 // Threads     any; values
 // Source      dm-thin-metadata.c, struct thin_disk_superblock
 #pragma once
@@ -25,7 +27,8 @@ struct SpaceMapRoot {
 struct Superblock {
     bool needs_check = false;
     std::uint32_t version = superblock_version;
-    std::uint32_t time = 0;  // snapshot clock; may be past SnapTime::max in an image we did not write
+    std::uint32_t time =
+        0;  // snapshot clock; may be past SnapTime::max in an image we did not write
     TransactionId transaction_id{};
     MetadataBlock held_root{};  // 0: none
     SpaceMapRoot data_space_map{};

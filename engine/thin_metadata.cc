@@ -10,7 +10,8 @@ constexpr CommitNumber first_commit{1};
 }  // namespace
 
 Result<> MappingValue::retain(const NodeView& leaf) {
-    for (std::uint32_t i = 0; i < leaf.entries(); ++i) TRY(data->increment(decode(leaf.value(i)).block));
+    for (std::uint32_t i = 0; i < leaf.entries(); ++i)
+        TRY(data->increment(decode(leaf.value(i)).block));
     return {};
 }
 
@@ -22,7 +23,10 @@ Result<> RootValue::retain(const NodeView& leaf) {
 VolumeDetails DetailsValue::decode(const std::byte* p) {
     DiskDetails disk;
     std::memcpy(&disk, p, sizeof disk);
-    return {disk.mapped_blocks.get(), {disk.transaction_id.get()}, disk.creation_time.get(), disk.snapshotted_time.get()};
+    return {disk.mapped_blocks.get(),
+            {disk.transaction_id.get()},
+            disk.creation_time.get(),
+            disk.snapshotted_time.get()};
 }
 
 void DetailsValue::encode(std::byte* p, const Type& v) {
@@ -43,19 +47,27 @@ ThinMetadata::ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpac
       roots_(tm_, RootValue{&tm_, &mappings_}),
       details_(tm_, {}) {}
 
-// The order of the first blocks is the kernel's, so that a new pool's image is the kernel's byte for byte.
-Result<std::unique_ptr<ThinMetadata>> ThinMetadata::format(BlockQueue& device, Sectors data_block_size,
-                                                           DataBlocks data_size, const MetadataOptions& options) {
+// The order of the first blocks is the kernel's, so that a new pool's image is the kernel's byte
+// for byte.
+Result<std::unique_ptr<ThinMetadata>> ThinMetadata::format(BlockQueue& device,
+                                                           Sectors data_block_size,
+                                                           DataBlocks data_size,
+                                                           const MetadataOptions& options) {
     TRY(check_data_block_size(data_block_size));
     const MetadataBlocks size = std::min(to_metadata_blocks(device.size()), max_metadata_blocks);
     if (size < MetadataBlocks(128)) {
-        return Error(Errc::invalid_argument, fmt::format("a metadata device of {} blocks is too small, the least is 128", size));
+        return Error(
+            Errc::invalid_argument,
+            fmt::format("a metadata device of {} blocks is too small, the least is 128", size));
     }
-    std::unique_ptr<ThinMetadata> md(new ThinMetadata(device, size, MetadataSpaceMap::empty(size), options));
+    std::unique_ptr<ThinMetadata> md(
+        new ThinMetadata(device, size, MetadataSpaceMap::empty(size), options));
     MetadataSpaceMap& map = md->tm_.space_map();
     map.set_index_at(TRY(md->tm_.create(BlockKind::metadata_index))->at);
-    map.set_overflow_root(TRY(md->tm_.create_node(BlockKind::overflow_node, OverflowValue::size))->at);
-    for (std::uint32_t i = 0; i < map.bitmaps(); ++i) map.set_bitmap_at(i, TRY(md->tm_.create(BlockKind::bitmap))->at);
+    map.set_overflow_root(
+        TRY(md->tm_.create_node(BlockKind::overflow_node, OverflowValue::size))->at);
+    for (std::uint32_t i = 0; i < map.bitmaps(); ++i)
+        map.set_bitmap_at(i, TRY(md->tm_.create(BlockKind::bitmap))->at);
     TRY(md->data_.format());
     md->superblock_.mapping_root = TRY(md->roots_.create());
     md->superblock_.details_root = TRY(md->details_.create());
@@ -66,15 +78,18 @@ Result<std::unique_ptr<ThinMetadata>> ThinMetadata::format(BlockQueue& device, S
     return md;
 }
 
-Result<std::unique_ptr<ThinMetadata>> ThinMetadata::open(BlockQueue& device, const MetadataOptions& options) {
+Result<std::unique_ptr<ThinMetadata>> ThinMetadata::open(BlockQueue& device,
+                                                         const MetadataOptions& options) {
     alignas(metadata_block_bytes) std::array<std::byte, metadata_block_bytes> bytes;
-    if (device.size() < to_sectors(Bytes(metadata_block_bytes))) return Error(Errc::corrupt, "the metadata device is empty");
+    if (device.size() < to_sectors(Bytes(metadata_block_bytes)))
+        return Error(Errc::corrupt, "the metadata device is empty");
     TRY(within("superblock", read_now(device, Sector(0), bytes)));
     const Superblock sb = TRY(Superblock::decode(bytes));
     const MetadataBlocks size(sb.metadata_space_map.blocks);
     if (size > to_metadata_blocks(device.size())) {
-        return Error(Errc::corrupt, fmt::format("the metadata device has {} blocks, its superblock says {}",
-                                                to_metadata_blocks(device.size()), size));
+        return Error(Errc::corrupt,
+                     fmt::format("the metadata device has {} blocks, its superblock says {}",
+                                 to_metadata_blocks(device.size()), size));
     }
     // Loaded with a cache of its own, which is forgotten: bitmaps are kept as counts.
     BlockCache loading(device, size, 0);
@@ -103,7 +118,8 @@ Result<ThinDevice*> ThinMetadata::device(ThinId id) {
     const auto details = TRY(details_.lookup(superblock_.details_root, id.n()));
     if (!details) return Error(Errc::not_found, fmt::format("thin id {} does not exist", id));
     const auto root = TRY(roots_.lookup(superblock_.mapping_root, id.n()));
-    if (!root) return Error(Errc::corrupt, fmt::format("thin id {} has details but no mapping tree", id));
+    if (!root)
+        return Error(Errc::corrupt, fmt::format("thin id {} has details but no mapping tree", id));
     auto device = std::make_unique<ThinDevice>(ThinDevice{id, *root, *details});
     return devices_.emplace(id.n(), std::move(device)).first->second.get();
 }
@@ -138,15 +154,20 @@ Result<> ThinMetadata::create_snapshot(ThinId id, ThinId origin) {
     if (TRY(exists(id))) return Error(Errc::exists, fmt::format("thin id {} exists already", id));
     ThinDevice* from = TRY(device(origin));
     if (superblock_.time >= SnapTime::max) {
-        return Error(Errc::unsupported, fmt::format("the pool's snapshot clock is at its end ({}): no more snapshots can be "
-                                                    "made; dump and restore the metadata to a new pool", superblock_.time));
+        return Error(
+            Errc::unsupported,
+            fmt::format("the pool's snapshot clock is at its end ({}): no more snapshots can be "
+                        "made; dump and restore the metadata to a new pool",
+                        superblock_.time));
     }
     TRY(room({.provisioning = true}));
     TRY(tm_.increment(from->root));
-    superblock_.mapping_root = TRY(roots_.insert(superblock_.mapping_root, id.n(), from->root)).root;
+    superblock_.mapping_root =
+        TRY(roots_.insert(superblock_.mapping_root, id.n(), from->root)).root;
     ++superblock_.time;
     from->details.snapshotted_time = superblock_.time;
-    const VolumeDetails details{from->details.mapped_blocks, superblock_.transaction_id, superblock_.time, superblock_.time};
+    const VolumeDetails details{from->details.mapped_blocks, superblock_.transaction_id,
+                                superblock_.time, superblock_.time};
     superblock_.details_root = TRY(details_.insert(superblock_.details_root, id.n(), details)).root;
     touch(*from);
     touch(*TRY(device(id)));
@@ -167,18 +188,22 @@ Result<> ThinMetadata::remove(ThinId id) {
 
 // --- mappings ------------------------------------------------------------------------------------
 
-Result<std::optional<ThinMetadata::Found>> ThinMetadata::lookup(const ThinDevice& device, VirtualBlock at) {
+Result<std::optional<ThinMetadata::Found>> ThinMetadata::lookup(const ThinDevice& device,
+                                                                VirtualBlock at) {
     const auto mapping = TRY(mappings_.lookup(device.root, at.n));
     if (!mapping) return std::optional<Found>();
     if (mapping->block >= end_of(data_.size())) {
-        return Error(Errc::corrupt, fmt::format("thin id {} maps block {} to data block {}, the pool has {}", device.id, at,
-                                                mapping->block, data_.size()));
+        return Error(Errc::corrupt,
+                     fmt::format("thin id {} maps block {} to data block {}, the pool has {}",
+                                 device.id, at, mapping->block, data_.size()));
     }
-    return std::optional(Found{mapping->block, device.details.snapshotted_time > mapping->time.n()});
+    return std::optional(
+        Found{mapping->block, device.details.snapshotted_time > mapping->time.n()});
 }
 
-// A volume's tree changes under the volume tree's leaf: that leaf's path is shadowed first, because if it is
-// shared (by a metadata snapshot) that raises the count of the volume's root, which then must be copied too.
+// A volume's tree changes under the volume tree's leaf: that leaf's path is shadowed first, because
+// if it is shared (by a metadata snapshot) that raises the count of the volume's root, which then
+// must be copied too.
 template <class Change>
 Result<> ThinMetadata::change_mappings(ThinDevice& device, Change&& change) {
     if (tm_.in_place(device.root)) {
@@ -199,8 +224,10 @@ Result<> ThinMetadata::change_mappings(ThinDevice& device, Change&& change) {
 
 Result<> ThinMetadata::insert(ThinDevice& device, VirtualBlock at, DataBlock block) {
     if (superblock_.time > SnapTime::max) {
-        return Error(Errc::unsupported, fmt::format("the pool's snapshot clock is {}, past its end of {}: restore the "
-                                                    "metadata from a dump first", superblock_.time, SnapTime::max));
+        return Error(Errc::unsupported,
+                     fmt::format("the pool's snapshot clock is {}, past its end of {}: restore the "
+                                 "metadata from a dump first",
+                                 superblock_.time, SnapTime::max));
     }
     TRY(room({.provisioning = true}));
     const Mapping mapping{block, SnapTime::checked(superblock_.time)};
@@ -215,7 +242,8 @@ Result<> ThinMetadata::insert(ThinDevice& device, VirtualBlock at, DataBlock blo
     return {};
 }
 
-Result<VirtualBlock> ThinMetadata::unmap(ThinDevice& device, VirtualBlock begin, VirtualBlock end, std::uint64_t limit) {
+Result<VirtualBlock> ThinMetadata::unmap(ThinDevice& device, VirtualBlock begin, VirtualBlock end,
+                                         std::uint64_t limit) {
     constexpr std::uint64_t at_once = max_entries_for(8);  // what room() counts on
     bool any = false;
     while (limit > 0) {
@@ -227,12 +255,14 @@ Result<VirtualBlock> ThinMetadata::unmap(ThinDevice& device, VirtualBlock begin,
         }
         BTree<MappingValue>::Removed removed{};
         TRY(change_mappings(device, [&](MetadataBlock root) -> Result<MetadataBlock> {
-            removed = TRY(mappings_.remove_range(root, first->key, end.n, std::min(limit, at_once)));
+            removed =
+                TRY(mappings_.remove_range(root, first->key, end.n, std::min(limit, at_once)));
             return removed.root;
         }));
         if (removed.entries > device.details.mapped_blocks) {
-            return Error(Errc::corrupt, fmt::format("thin id {} has more mappings than the {} its details say", device.id,
-                                                    device.details.mapped_blocks));
+            return Error(Errc::corrupt,
+                         fmt::format("thin id {} has more mappings than the {} its details say",
+                                     device.id, device.details.mapped_blocks));
         }
         device.details.mapped_blocks -= removed.entries;
         limit -= removed.entries;
@@ -252,7 +282,8 @@ Result<std::optional<VirtualBlock>> ThinMetadata::highest_mapped(const ThinDevic
 
 Result<> ThinMetadata::set_transaction_id(TransactionId from, TransactionId to) {
     if (superblock_.transaction_id != from) {
-        return Error(Errc::invalid_argument, fmt::format("transaction id is {}, expected {}", superblock_.transaction_id, from));
+        return Error(Errc::invalid_argument, fmt::format("transaction id is {}, expected {}",
+                                                         superblock_.transaction_id, from));
     }
     superblock_.transaction_id = to;
     changed_ = true;
@@ -262,7 +293,8 @@ Result<> ThinMetadata::set_transaction_id(TransactionId from, TransactionId to) 
 Result<> ThinMetadata::grow_data(DataBlocks size) {
     if (size <= data_.size()) return {};
     if (size.n > max_data_block + 1) {
-        return Error(Errc::invalid_argument, fmt::format("{} data blocks, the format allows {}", size, max_data_block + 1));
+        return Error(Errc::invalid_argument,
+                     fmt::format("{} data blocks, the format allows {}", size, max_data_block + 1));
     }
     TRY(room_to_grow_data(size, MetadataBlocks(0)));
     TRY(data_.grow(size));
@@ -272,12 +304,17 @@ Result<> ThinMetadata::grow_data(DataBlocks size) {
 
 Result<> ThinMetadata::room_to_grow_data(DataBlocks size, MetadataBlocks added) const {
     if (size <= data_.size()) return {};
-    const std::uint64_t bitmaps = divide_up(size.n, entries_per_bitmap) - divide_up(data_.size().n, entries_per_bitmap);
-    const std::uint64_t needed = bitmaps + bitmaps / 28 + 8 + room_to_seal() + divide_up(added.n, entries_per_bitmap);
+    const std::uint64_t bitmaps =
+        divide_up(size.n, entries_per_bitmap) - divide_up(data_.size().n, entries_per_bitmap);
+    const std::uint64_t needed =
+        bitmaps + bitmaps / 28 + 8 + room_to_seal() + divide_up(added.n, entries_per_bitmap);
     const std::uint64_t available = tm_.space_map().allocatable().n + added.n;
     if (available >= needed) return {};
-    return Error(Errc::out_of_space, fmt::format("growing the pool to {} data blocks needs {} metadata blocks, {} are free: "
-                                                 "extend the metadata first", size, needed, available));
+    return Error(
+        Errc::out_of_space,
+        fmt::format("growing the pool to {} data blocks needs {} metadata blocks, {} are free: "
+                    "extend the metadata first",
+                    size, needed, available));
 }
 
 Result<> ThinMetadata::grow_metadata(MetadataBlocks size) {
@@ -289,39 +326,52 @@ Result<> ThinMetadata::grow_metadata(MetadataBlocks size) {
     return {};
 }
 
-// What sealing may allocate, given what the open transaction changed so far: a path in the details tree for
-// each changed volume, in the bitmap tree for each changed bitmap, all metadata bitmaps, index, overflow tree.
+// What sealing may allocate, given what the open transaction changed so far: a path in the details
+// tree for each changed volume, in the bitmap tree for each changed bitmap, all metadata bitmaps,
+// index, overflow tree.
 std::uint64_t ThinMetadata::room_to_seal() const {
     constexpr std::uint64_t path = 4;
-    return path * (changed_devices_ + 1) + std::min(path * data_.dirty_bitmaps(), divide_up(data_.size().n, entries_per_bitmap) / 50 + path) +
+    return path * (changed_devices_ + 1) +
+           std::min(path * data_.dirty_bitmaps(),
+                    divide_up(data_.size().n, entries_per_bitmap) / 50 + path) +
            tm_.space_map().bitmaps() + 2 * path;
 }
 
-// What one insert or one step of a removal may allocate: the volume's path with siblings and splits, the
-// paths above it, and, for each mapping whose count changes, a data bitmap and overflow nodes.
+// What one insert or one step of a removal may allocate: the volume's path with siblings and
+// splits, the paths above it, and, for each mapping whose count changes, a data bitmap and overflow
+// nodes.
 Result<std::uint64_t> ThinMetadata::room_to_change(std::uint64_t mappings) {
     constexpr std::uint64_t paths = 32;
     Frame* overflow = TRY(tm_.read(data_.overflow_root(), BlockKind::overflow_node));
     const NodeView root(overflow->bytes);
-    const std::uint64_t overflow_nodes = root.is_leaf() ? 4 : std::min<std::uint64_t>(3 * mappings, 4ULL * root.entries());
+    const std::uint64_t overflow_nodes =
+        root.is_leaf() ? 4 : std::min<std::uint64_t>(3 * mappings, 4ULL * root.entries());
     return paths + std::min<std::uint64_t>(mappings, data_.bitmaps_not_in_place()) + overflow_nodes;
 }
 
 Result<> ThinMetadata::room_for_removing(ThinId id, std::uint64_t changes) {
-    return room({.provisioning = false, .changes = changes, .mappings = TRY(device(id))->details.mapped_blocks});
+    return room({.provisioning = false,
+                 .changes = changes,
+                 .mappings = TRY(device(id))->details.mapped_blocks});
 }
 
 Result<> ThinMetadata::room(const Need& need) {
     const MetadataSpaceMap& map = tm_.space_map();
     // Kept back so that freeing always works: as dm-thin, a tenth of the device and 16 MiB at most.
-    const std::uint64_t reserve = need.provisioning ? std::min<std::uint64_t>(4096, map.size().n / 10) : 0;
+    const std::uint64_t reserve =
+        need.provisioning ? std::min<std::uint64_t>(4096, map.size().n / 10) : 0;
     constexpr std::uint64_t always_enough = 8192;
-    if (need.provisioning && map.allocatable().n >= always_enough + reserve && changed_devices_ + need.changes < 256) return {};
-    const std::uint64_t wanted = reserve + need.changes * TRY(room_to_change(need.mappings)) + room_to_seal();
+    if (need.provisioning && map.allocatable().n >= always_enough + reserve &&
+        changed_devices_ + need.changes < 256)
+        return {};
+    const std::uint64_t wanted =
+        reserve + need.changes * TRY(room_to_change(need.mappings)) + room_to_seal();
     if (map.allocatable().n >= wanted) return {};
-    return Error(Errc::out_of_space, fmt::format("the pool's metadata is full: {} of {} metadata blocks are free, {} of them "
-                                                 "after a commit, and {} are needed; extend the pool's metadata",
-                                                 map.free(), map.size(), map.free() - map.allocatable(), wanted));
+    return Error(
+        Errc::out_of_space,
+        fmt::format("the pool's metadata is full: {} of {} metadata blocks are free, {} of them "
+                    "after a commit, and {} are needed; extend the pool's metadata",
+                    map.free(), map.size(), map.free() - map.allocatable(), wanted));
 }
 
 // --- commits -------------------------------------------------------------------------------------
@@ -329,7 +379,8 @@ Result<> ThinMetadata::room(const Need& need) {
 Result<SealedCommit> ThinMetadata::seal() {
     for (auto& [id, device] : devices_) {
         if (!device->changed) continue;
-        superblock_.details_root = TRY(details_.insert(superblock_.details_root, id, device->details)).root;
+        superblock_.details_root =
+            TRY(details_.insert(superblock_.details_root, id, device->details)).root;
         device->changed = false;
     }
     changed_devices_ = 0;
@@ -370,7 +421,8 @@ void ThinMetadata::trim() {
     cache_.trim();
     constexpr std::size_t idle_volumes = 1024;
     if (devices_.size() <= idle_volumes) return;
-    std::erase_if(devices_, [](const auto& d) { return d.second->opened == 0 && !d.second->changed; });
+    std::erase_if(devices_,
+                  [](const auto& d) { return d.second->opened == 0 && !d.second->changed; });
 }
 
 }  // namespace thinvol

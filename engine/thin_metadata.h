@@ -3,8 +3,10 @@
 // Units       virtual blocks of a volume, data blocks of the pool
 // Invariants  (1) the keys of the volume tree and of the details tree are the same
 //             (2) mapped_blocks of a volume is the number of its mappings, also between commits
-//             (3) seal() changes nothing that was sealed before; what follows belongs to the next commit
-//             (4) every change is refused before it begins where the metadata device might lack room for it
+//             (3) seal() changes nothing that was sealed before; what follows belongs to the next
+//                 commit
+//             (4) every change is refused before it begins where the metadata device might lack
+//                 room for it
 // Errors      not_found, exists, out_of_space, corrupt, io_error, unsupported (clock at its end).
 //             After corrupt or io_error from a change the object may only be destroyed (C8).
 // Threads     externally synchronised (the metadata executor)
@@ -88,8 +90,10 @@ class ThinMetadata {
 public:
     // New metadata, all of it in the open transaction: nothing is written before the first commit.
     static Result<std::unique_ptr<ThinMetadata>> format(BlockQueue& device, Sectors data_block_size,
-                                                        DataBlocks data_size, const MetadataOptions& options);
-    static Result<std::unique_ptr<ThinMetadata>> open(BlockQueue& device, const MetadataOptions& options);
+                                                        DataBlocks data_size,
+                                                        const MetadataOptions& options);
+    static Result<std::unique_ptr<ThinMetadata>> open(BlockQueue& device,
+                                                      const MetadataOptions& options);
 
     // --- volumes; each is all or nothing -----------------------------------------------------
     Result<> create_thin(ThinId id);
@@ -109,9 +113,11 @@ public:
     Result<std::optional<Found>> lookup(const ThinDevice& device, VirtualBlock at);
     // Maps a reserved block; what was mapped there before loses a reference.
     Result<> insert(ThinDevice& device, VirtualBlock at, DataBlock block);
-    // Unmaps [begin, end), about `limit` mappings at most, fewer where the metadata device has no room for more
-    // before the next commit. Returns where to go on: `end` when done. out_of_space: not even one.
-    Result<VirtualBlock> unmap(ThinDevice& device, VirtualBlock begin, VirtualBlock end, std::uint64_t limit);
+    // Unmaps [begin, end), about `limit` mappings at most, fewer where the metadata device has no
+    // room for more before the next commit. Returns where to go on: `end` when done. out_of_space:
+    // not even one.
+    Result<VirtualBlock> unmap(ThinDevice& device, VirtualBlock begin, VirtualBlock end,
+                               std::uint64_t limit);
     Result<std::optional<VirtualBlock>> highest_mapped(const ThinDevice& device);
 
     Result<DataBlock> reserve() { return data_.reserve(); }
@@ -129,7 +135,9 @@ public:
     const DataSpaceMap& data() const { return data_; }
     const MetadataSpaceMap& metadata() const { return tm_.space_map(); }
     // Whether that many changes that provision have room until they are durable (4).
-    Result<> room_for_provisioning(std::uint64_t changes = 1) { return room({.provisioning = true, .changes = changes}); }
+    Result<> room_for_provisioning(std::uint64_t changes = 1) {
+        return room({.provisioning = true, .changes = changes});
+    }
     Result<> room_for_removing(ThinId id, std::uint64_t changes = 1);
 
     // --- commits -----------------------------------------------------------------------------
@@ -146,19 +154,23 @@ public:
     CommitNumber pin();
     void unpin(CommitNumber pinned);
     std::vector<DataBlock> settle_after_unpin();
-    const std::array<std::byte, metadata_block_bytes>& durable_superblock() const { return durable_superblock_; }
+    const std::array<std::byte, metadata_block_bytes>& durable_superblock() const {
+        return durable_superblock_;
+    }
 
     // Forgets cold blocks and idle volumes; no pointer from device() survives unless it is opened.
     void trim();
     std::size_t open_frames() const { return cache_.open_frames(); }
 
 private:
-    ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpaceMap space_map, const MetadataOptions& options);
+    ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpaceMap space_map,
+                 const MetadataOptions& options);
     Result<> load(const Superblock& superblock);
     struct Need {
         bool provisioning;
         std::uint64_t changes = 1;
-        std::uint64_t mappings = max_entries_for(8);  // whose counts may change: those of a leaf that is copied
+        std::uint64_t mappings =
+            max_entries_for(8);  // whose counts may change: those of a leaf that is copied
     };
     Result<> room(const Need& need);
     std::uint64_t room_to_seal() const;

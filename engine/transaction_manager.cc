@@ -9,9 +9,12 @@ namespace thinvol {
 Result<Frame*> TransactionManager::create(BlockKind kind) {
     const auto at = space_map_.allocate();
     if (!at) {
-        return Error(Errc::out_of_space,
-                     fmt::format("no free metadata block: {} of {} are free, {} of them only after the next commit",
-                                 space_map_.free(), space_map_.size(), space_map_.free() - space_map_.allocatable()));
+        return Error(
+            Errc::out_of_space,
+            fmt::format(
+                "no free metadata block: {} of {} are free, {} of them only after the next commit",
+                space_map_.free(), space_map_.size(),
+                space_map_.free() - space_map_.allocatable()));
     }
     return &cache_.create(*at, kind);
 }
@@ -40,8 +43,9 @@ Result<TransactionManager::Shadow> TransactionManager::shadow(MetadataBlock at, 
 
 Result<> TransactionManager::check_inside(MetadataBlock at) const {
     if (at < end_of(space_map_.size())) return {};
-    return Error(Errc::corrupt, fmt::format("metadata block {} is outside the metadata device of {} blocks", at,
-                                            space_map_.size()));
+    return Error(Errc::corrupt,
+                 fmt::format("metadata block {} is outside the metadata device of {} blocks", at,
+                             space_map_.size()));
 }
 
 Result<> TransactionManager::increment(MetadataBlock at) {
@@ -80,12 +84,13 @@ Result<SpaceMapRoot> TransactionManager::seal_space_map() {
         TRY(decrement(space_map_.index_at()));
         space_map_.set_index_at(index->at);
     }
-    // Placing a bitmap changes counts, perhaps in a bitmap not placed yet: until nothing new turns up. It ends,
-    // as each bitmap is placed once.
+    // Placing a bitmap changes counts, perhaps in a bitmap not placed yet: until nothing new turns
+    // up. It ends, as each bitmap is placed once.
     for (bool again = true; std::exchange(again, false);) {
         for (std::uint32_t i = 0; i < space_map_.bitmaps(); ++i) {
             const MetadataBlock old = space_map_.bitmap_at(i);
-            if (!space_map_.dirty(i) || (old != MetadataBlock(0) && space_map_.fresh(old))) continue;
+            if (!space_map_.dirty(i) || (old != MetadataBlock(0) && space_map_.fresh(old)))
+                continue;
             space_map_.set_bitmap_at(i, TRY(create(BlockKind::bitmap))->at);
             if (old != MetadataBlock(0)) TRY(decrement(old));
             again = true;
@@ -94,13 +99,14 @@ Result<SpaceMapRoot> TransactionManager::seal_space_map() {
     for (std::uint32_t i = 0; i < space_map_.bitmaps(); ++i) {
         if (!space_map_.dirty(i)) continue;
         Frame* frame = TRY(cache_.read(space_map_.bitmap_at(i), BlockKind::bitmap));
-        std::memset(frame->bytes + sizeof(DiskBitmapHeader), 0, metadata_block_bytes - sizeof(DiskBitmapHeader));
+        std::memset(frame->bytes + sizeof(DiskBitmapHeader), 0,
+                    metadata_block_bytes - sizeof(DiskBitmapHeader));
         space_map_.encode_bitmap(i, frame->bytes);
     }
     space_map_.encode_index(index->bytes);
     ASSERT(!space_map_.has_overflow_changes());
-    const SpaceMapRoot root{space_map_.size().n, (space_map_.size() - space_map_.free()).n, space_map_.index_at(),
-                            space_map_.overflow_root()};
+    const SpaceMapRoot root{space_map_.size().n, (space_map_.size() - space_map_.free()).n,
+                            space_map_.index_at(), space_map_.overflow_root()};
     space_map_.sealed();
     return root;
 }

@@ -2,10 +2,11 @@
 //
 // Units       extents of a group; sectors; bytes of volumes
 // Invariants  (1) it is the authority for names and layout; the pool's metadata are for data
-//             (2) each change of a group's rows is also a row of vg_log, written by triggers in the same
-//                 transaction: what a physical volume's log lacks can be told (pv_log.h)
+//             (2) each change of a group's rows is also a row of vg_log, written by triggers in the
+//                 same transaction: what a physical volume's log lacks can be told (pv_log.h)
 //             (3) ids are never reused; a thin id of a pool is given once
-//             (4) a row that is `pending` belongs to the operation recorded for its pool, and is not shown
+//             (4) a row that is `pending` belongs to the operation recorded for its pool, and is
+//                 not shown
 // Errors      as Database's; unsupported when a newer program wrote the catalog
 // Threads     one connection, one thread at a time
 // Source      LVM2's metadata areas, in tables
@@ -132,7 +133,8 @@ public:
     Result<std::vector<ThinRow>> thins_of_pool(std::int64_t pool_id, bool with_pending = false);
     Result<std::optional<LvRow>> spare(std::int64_t vg_id);
     Result<std::vector<SegmentRow>> segments(std::int64_t vg_id);
-    Result<std::vector<SegmentRow>> segments_of(std::int64_t lv_id, SegmentRole role, bool with_pending);
+    Result<std::vector<SegmentRow>> segments_of(std::int64_t lv_id, SegmentRole role,
+                                                bool with_pending);
     Result<std::optional<PendingRow>> pending(std::int64_t pool_id);
     Result<std::optional<std::string>> answer(std::string_view request);
 
@@ -155,7 +157,7 @@ public:
     Result<> set_thin_size(std::int64_t id, Bytes size);
     Result<> set_next_thin_id(std::int64_t pool_id, std::uint32_t next);
     Result<> set_transaction_id(std::int64_t pool_id, TransactionId id);
-    Result<> confirm_lv(std::int64_t id);            // no longer pending
+    Result<> confirm_lv(std::int64_t id);  // no longer pending
     Result<> confirm_segments(std::int64_t lv_id);
     Result<> remove_pending_segments(std::int64_t lv_id);
     Result<> set_pending(const PendingRow& row);

@@ -16,31 +16,46 @@ CREATE TABLE vg(
   id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, name TEXT NOT NULL UNIQUE,
   extent_sectors INTEGER NOT NULL CHECK(extent_sectors > 0), created INTEGER NOT NULL);
 CREATE TABLE pv(
-  id INTEGER PRIMARY KEY AUTOINCREMENT, vg_id INTEGER NOT NULL REFERENCES vg(id), uuid TEXT NOT NULL UNIQUE,
-  path TEXT NOT NULL UNIQUE, size_sectors INTEGER NOT NULL, data_start_sectors INTEGER NOT NULL, extents INTEGER NOT NULL,
-  io_mode TEXT NOT NULL CHECK(io_mode IN ('buffered', 'direct')), keeps_log INTEGER NOT NULL, created INTEGER NOT NULL);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, vg_id INTEGER NOT NULL REFERENCES vg(id),
+  uuid TEXT NOT NULL UNIQUE,
+  path TEXT NOT NULL UNIQUE, size_sectors INTEGER NOT NULL, data_start_sectors INTEGER NOT NULL,
+  extents INTEGER NOT NULL,
+  io_mode TEXT NOT NULL CHECK(io_mode IN ('buffered', 'direct')), keeps_log INTEGER NOT NULL,
+  created INTEGER NOT NULL);
 CREATE TABLE lv(
-  id INTEGER PRIMARY KEY AUTOINCREMENT, vg_id INTEGER NOT NULL REFERENCES vg(id), uuid TEXT NOT NULL UNIQUE,
-  name TEXT NOT NULL, kind TEXT NOT NULL CHECK(kind IN ('pool', 'thin', 'spare')), read_only INTEGER NOT NULL DEFAULT 0,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, vg_id INTEGER NOT NULL REFERENCES vg(id),
+  uuid TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL, kind TEXT NOT NULL CHECK(kind IN ('pool', 'thin', 'spare')),
+  read_only INTEGER NOT NULL DEFAULT 0,
   pending INTEGER NOT NULL DEFAULT 0, created INTEGER NOT NULL, UNIQUE(vg_id, name));
 CREATE TABLE pool(
-  id INTEGER PRIMARY KEY REFERENCES lv(id) ON DELETE CASCADE, vg_id INTEGER NOT NULL, chunk_sectors INTEGER NOT NULL,
-  transaction_id INTEGER NOT NULL DEFAULT 0, next_thin_id INTEGER NOT NULL DEFAULT 0, zero INTEGER NOT NULL DEFAULT 1,
-  discards TEXT NOT NULL DEFAULT 'passdown' CHECK(discards IN ('passdown', 'nopassdown', 'ignore')));
+  id INTEGER PRIMARY KEY REFERENCES lv(id) ON DELETE CASCADE, vg_id INTEGER NOT NULL,
+  chunk_sectors INTEGER NOT NULL,
+  transaction_id INTEGER NOT NULL DEFAULT 0, next_thin_id INTEGER NOT NULL DEFAULT 0,
+  zero INTEGER NOT NULL DEFAULT 1,
+  discards TEXT NOT NULL DEFAULT 'passdown' CHECK(discards IN ('passdown', 'nopassdown',
+  'ignore')));
 CREATE TABLE thin(
   id INTEGER PRIMARY KEY REFERENCES lv(id) ON DELETE CASCADE, vg_id INTEGER NOT NULL,
-  pool_id INTEGER NOT NULL REFERENCES pool(id), thin_id INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
-  origin_id INTEGER REFERENCES thin(id) ON DELETE SET NULL, skip_activation INTEGER NOT NULL DEFAULT 0,
+  pool_id INTEGER NOT NULL REFERENCES pool(id), thin_id INTEGER NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  origin_id INTEGER REFERENCES thin(id) ON DELETE SET NULL,
+  skip_activation INTEGER NOT NULL DEFAULT 0,
   UNIQUE(pool_id, thin_id));
 CREATE INDEX thin_origin ON thin(origin_id) WHERE origin_id IS NOT NULL;
 CREATE TABLE segment(
-  id INTEGER PRIMARY KEY AUTOINCREMENT, vg_id INTEGER NOT NULL REFERENCES vg(id), lv_id INTEGER REFERENCES lv(id) ON DELETE CASCADE,
-  role TEXT NOT NULL CHECK(role IN ('data', 'metadata', 'spare', 'log')), start INTEGER NOT NULL, length INTEGER NOT NULL CHECK(length > 0),
-  pv_id INTEGER NOT NULL REFERENCES pv(id), pv_start INTEGER NOT NULL, pending INTEGER NOT NULL DEFAULT 0);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, vg_id INTEGER NOT NULL REFERENCES vg(id),
+  lv_id INTEGER REFERENCES lv(id) ON DELETE CASCADE,
+  role TEXT NOT NULL CHECK(role IN ('data', 'metadata', 'spare', 'log')), start INTEGER NOT NULL,
+  length INTEGER NOT NULL CHECK(length > 0),
+  pv_id INTEGER NOT NULL REFERENCES pv(id), pv_start INTEGER NOT NULL,
+  pending INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX segment_lv ON segment(lv_id);
 CREATE TABLE pending(
-  id INTEGER PRIMARY KEY REFERENCES pool(id) ON DELETE CASCADE, vg_id INTEGER NOT NULL, request TEXT NOT NULL,
-  from_id INTEGER NOT NULL, to_id INTEGER NOT NULL, operation TEXT NOT NULL, answer TEXT NOT NULL);
+  id INTEGER PRIMARY KEY REFERENCES pool(id) ON DELETE CASCADE, vg_id INTEGER NOT NULL,
+  request TEXT NOT NULL,
+  from_id INTEGER NOT NULL, to_id INTEGER NOT NULL, operation TEXT NOT NULL,
+  answer TEXT NOT NULL);
 CREATE TABLE answer(
   id INTEGER PRIMARY KEY AUTOINCREMENT, request TEXT NOT NULL UNIQUE, answer TEXT NOT NULL);
 CREATE TABLE vg_log(
@@ -61,16 +76,23 @@ Result<> add_log_triggers(Database& db, std::string_view table) {
     const auto columns = TRY(columns_of(db, table));
     const std::string_view vg = table == "vg" ? "id" : "vg_id";
     std::string row;
-    for (const auto& column : columns) row += fmt::format("{}'{}',NEW.{}", row.empty() ? "" : ",", column, column);
+    for (const auto& column : columns)
+        row += fmt::format("{}'{}',NEW.{}", row.empty() ? "" : ",", column, column);
     for (const std::string_view event : {"INSERT", "UPDATE"}) {
-        TRY(db.execute(fmt::format("CREATE TRIGGER log_{0}_{1} AFTER {1} ON {0} BEGIN INSERT INTO vg_log(vg_id, change) "
-                                   "VALUES(NEW.{2}, json_object('t','{0}','r',json_object({3}))); END;", table, event, vg, row)));
+        TRY(db.execute(fmt::format(
+            "CREATE TRIGGER log_{0}_{1} AFTER {1} ON {0} BEGIN INSERT INTO vg_log(vg_id, change) "
+            "VALUES(NEW.{2}, json_object('t','{0}','r',json_object({3}))); END;",
+            table, event, vg, row)));
     }
     if (table == "vg") {
-        return db.execute("CREATE TRIGGER log_vg_DELETE AFTER DELETE ON vg BEGIN DELETE FROM vg_log WHERE vg_id = OLD.id; END;");
+        return db.execute(
+            "CREATE TRIGGER log_vg_DELETE AFTER DELETE ON vg BEGIN DELETE FROM vg_log WHERE vg_id "
+            "= OLD.id; END;");
     }
-    return db.execute(fmt::format("CREATE TRIGGER log_{0}_DELETE AFTER DELETE ON {0} BEGIN INSERT INTO vg_log(vg_id, change) "
-                                  "VALUES(OLD.vg_id, json_object('t','{0}','d',OLD.id)); END;", table));
+    return db.execute(fmt::format(
+        "CREATE TRIGGER log_{0}_DELETE AFTER DELETE ON {0} BEGIN INSERT INTO vg_log(vg_id, change) "
+        "VALUES(OLD.vg_id, json_object('t','{0}','d',OLD.id)); END;",
+        table));
 }
 
 Result<> create_version_1(Database& db) {
@@ -88,12 +110,16 @@ Result<> migrate(Database& db) {
         auto transaction = TRY(Transaction::begin(db));
         version = TRY(version_of()).value_or(0);  // another process may have been first
         if (version < 1) TRY(create_version_1(db));
-        TRY(db.execute(fmt::format("PRAGMA user_version = {}", std::max<std::int64_t>(version, catalog_version))));
+        TRY(db.execute(fmt::format("PRAGMA user_version = {}",
+                                   std::max<std::int64_t>(version, catalog_version))));
         TRY(std::move(transaction).commit());
     }
     if (version > catalog_version) {
-        return Error(Errc::unsupported, fmt::format("the catalog has version {}, this program knows {}: a newer Thinvol wrote it",
-                                                    version, catalog_version));
+        return Error(
+            Errc::unsupported,
+            fmt::format(
+                "the catalog has version {}, this program knows {}: a newer Thinvol wrote it",
+                version, catalog_version));
     }
     return {};
 }

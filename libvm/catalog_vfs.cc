@@ -14,8 +14,10 @@ sqlite3_vfs* base() {
 }
 
 int open_file(sqlite3_vfs*, const char* path, sqlite3_file* file, int flags, int* out_flags) {
-    const bool existing_wal = (flags & SQLITE_OPEN_WAL) != 0 && path != nullptr && ::access(path, F_OK) == 0;
-    return base()->xOpen(base(), path, file, existing_wal ? flags & ~SQLITE_OPEN_CREATE : flags, out_flags);
+    const bool existing_wal =
+        (flags & SQLITE_OPEN_WAL) != 0 && path != nullptr && ::access(path, F_OK) == 0;
+    return base()->xOpen(base(), path, file, existing_wal ? flags & ~SQLITE_OPEN_CREATE : flags,
+                         out_flags);
 }
 
 }  // namespace

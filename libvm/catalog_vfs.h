@@ -1,8 +1,8 @@
 // catalog_vfs: SQLite's own file access, but for one flush that is not needed.
 //
-// SQLite flushes the directory the first time a process commits to a WAL file that it opened with leave to create
-// it, even if the file was there before. Whoever did create it has flushed the directory then; so an existing one
-// is opened without that leave.
+// SQLite flushes the directory the first time a process commits to a WAL file that it opened with
+// leave to create it, even if the file was there before. Whoever did create it has flushed the
+// directory then; so an existing one is opened without that leave.
 //
 // Units       none
 // Invariants  otherwise SQLite's default VFS

@@ -18,15 +18,20 @@ namespace {
 constexpr std::array<char, 7> hello_magic{'T', 'V', 'C', 'T', 'L', 0, 0};
 constexpr char protocol_version = 1;
 
-Error system_error(const char* what) { return {Errc::io_error, fmt::format("{}: {}", what, std::strerror(errno))}; }
+Error system_error(const char* what) {
+    return {Errc::io_error, fmt::format("{}: {}", what, std::strerror(errno))};
+}
 
 Result<sockaddr_un> address_of(const std::filesystem::path& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     const std::string text = path.string();
     if (text.size() >= sizeof address.sun_path) {
-        return Error(Errc::invalid_argument, fmt::format("socket path {} is longer than {} characters: set THINVOL_RUN_DIR to a shorter one", text,
-                                                         sizeof address.sun_path - 1));
+        return Error(
+            Errc::invalid_argument,
+            fmt::format(
+                "socket path {} is longer than {} characters: set THINVOL_RUN_DIR to a shorter one",
+                text, sizeof address.sun_path - 1));
     }
     std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
     return address;
@@ -65,17 +70,22 @@ Result<> send_hello(int fd) {
 Result<> receive_hello(int fd) {
     std::array<char, 8> hello{};
     TRY(receive_bytes(fd, std::as_writable_bytes(std::span(hello))));
-    if (!std::equal(hello_magic.begin(), hello_magic.end(), hello.begin())) return Error(Errc::unsupported, "control connection: it is not a pool's server");
+    if (!std::equal(hello_magic.begin(), hello_magic.end(), hello.begin()))
+        return Error(Errc::unsupported, "control connection: it is not a pool's server");
     if (hello[7] != protocol_version) {
-        return Error(Errc::unsupported, fmt::format("the pool's server speaks version {} of the control protocol, this program version {}: restart the server "
-                                                    "by deactivating the pool's volumes", int{hello[7]}, int{protocol_version}));
+        return Error(Errc::unsupported,
+                     fmt::format("the pool's server speaks version {} of the control protocol, "
+                                 "this program version {}: restart the server "
+                                 "by deactivating the pool's volumes",
+                                 int{hello[7]}, int{protocol_version}));
     }
     return {};
 }
 
 Result<> send_frame(int fd, std::string_view text) {
     std::string frame(4, '\0');
-    store_le<std::uint32_t>(reinterpret_cast<std::byte*>(frame.data()), static_cast<std::uint32_t>(text.size()));
+    store_le<std::uint32_t>(reinterpret_cast<std::byte*>(frame.data()),
+                            static_cast<std::uint32_t>(text.size()));
     frame += text;
     return send_bytes(fd, std::as_bytes(std::span(frame)));
 }
@@ -89,7 +99,9 @@ Result<std::optional<std::string>> receive_frame(int fd) {
     if (n < 0) return system_error("control connection");
     TRY(receive_bytes(fd, std::span(head).subspan(static_cast<std::size_t>(n))));
     const auto length = load_le<std::uint32_t>(head.data());
-    if (length > longest_frame) return Error(Errc::invalid_argument, fmt::format("control connection: a frame of {} bytes", length));
+    if (length > longest_frame)
+        return Error(Errc::invalid_argument,
+                     fmt::format("control connection: a frame of {} bytes", length));
     std::string text(length, '\0');
     TRY(receive_bytes(fd, std::as_writable_bytes(std::span(text))));
     return std::optional(std::move(text));
@@ -104,7 +116,9 @@ Result<UniqueFd> listen_on(const std::filesystem::path& path) {
     const mode_t old_mask = ::umask(0177);
     const int bound = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
     ::umask(old_mask);
-    if (bound != 0) return Error(Errc::io_error, fmt::format("socket {}: {}", path.string(), std::strerror(errno)));
+    if (bound != 0)
+        return Error(Errc::io_error,
+                     fmt::format("socket {}: {}", path.string(), std::strerror(errno)));
     if (::listen(fd.get(), 128) != 0) return system_error("listen");
     return fd;
 }
@@ -135,7 +149,8 @@ Result<ControlClient> ControlClient::connect(const std::filesystem::path& path) 
 Result<PoolAnswer> ControlClient::ask(const PoolRequest& request) {
     TRY(send(request));
     const auto text = TRY(receive_answer());
-    if (!text) return Error(Errc::io_error, "control connection: the server closed it without an answer");
+    if (!text)
+        return Error(Errc::io_error, "control connection: the server closed it without an answer");
     return answer_from_json(*text);
 }
 

@@ -1,12 +1,14 @@
 // control_protocol: how a command and a pool's server talk over the pool's control socket.
 //
-// The server says hello with 8 bytes, "TVCTL" and a version; then the client sends requests and the server
-// answers each, in order, as frames: a 32-bit little-endian length and that much JSON (pool_request.h). An answer
-// may announce bytes that follow it.
+// The server says hello with 8 bytes, "TVCTL" and a version; then the client sends requests and the
+// server answers each, in order, as frames: a 32-bit little-endian length and that much JSON
+// (pool_request.h). An answer may announce bytes that follow it.
 //
 // Units       bytes
-// Invariants  a frame has at most longest_frame bytes; a peer that sends more, or nothing for too long, is dropped
-// Errors      unsupported: another version; io_error: the other end went away; not_found: nobody listens
+// Invariants  a frame has at most longest_frame bytes; a peer that sends more, or nothing for too
+//             long, is dropped
+// Errors      unsupported: another version; io_error: the other end went away; not_found: nobody
+//             listens
 // Threads     one for each connection
 // Source      unix(7)
 #pragma once
@@ -33,7 +35,8 @@ Result<std::optional<std::string>> receive_frame(int fd);
 Result<> send_bytes(int fd, std::span<const std::byte> bytes);
 Result<> receive_bytes(int fd, std::span<std::byte> bytes);
 
-// A listening socket that only this user may connect to; what was left there by a dead server is replaced.
+// A listening socket that only this user may connect to; what was left there by a dead server is
+// replaced.
 Result<UniqueFd> listen_on(const std::filesystem::path& path);
 // Whether the peer is this user or root.
 bool peer_may_connect(int fd);

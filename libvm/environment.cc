@@ -21,7 +21,8 @@ std::string variable(const char* name) {
 
 Result<std::filesystem::path> absolute(const char* variable_name, const std::string& value) {
     if (value.front() != '/') {
-        return Error(Errc::invalid_argument, fmt::format("{} is '{}', it must be an absolute path", variable_name, value));
+        return Error(Errc::invalid_argument,
+                     fmt::format("{} is '{}', it must be an absolute path", variable_name, value));
     }
     return std::filesystem::path(value).lexically_normal();
 }
@@ -38,43 +39,56 @@ Result<Environment> Environment::from_process() {
         const std::string config = variable("XDG_CONFIG_HOME");
         const std::string run = variable("XDG_RUNTIME_DIR");
         if (home.empty() && state.empty() && variable("THINVOL_STATE_DIR").empty()) {
-            return Error(Errc::invalid_argument, "neither HOME nor XDG_STATE_HOME nor THINVOL_STATE_DIR is set");
+            return Error(Errc::invalid_argument,
+                         "neither HOME nor XDG_STATE_HOME nor THINVOL_STATE_DIR is set");
         }
         const std::filesystem::path home_dir(home.empty() ? "/" : home);
-        env.state_dir = (state.empty() ? home_dir / ".local/state" : std::filesystem::path(state)) / "thinvol";
-        env.config_dir = (config.empty() ? home_dir / ".config" : std::filesystem::path(config)) / "thinvol";
+        env.state_dir =
+            (state.empty() ? home_dir / ".local/state" : std::filesystem::path(state)) / "thinvol";
+        env.config_dir =
+            (config.empty() ? home_dir / ".config" : std::filesystem::path(config)) / "thinvol";
         if (!run.empty()) env.run_dir = std::filesystem::path(run) / "thinvol";
     }
-    if (const auto v = variable("THINVOL_STATE_DIR"); !v.empty()) env.state_dir = TRY(absolute("THINVOL_STATE_DIR", v));
-    if (const auto v = variable("THINVOL_RUN_DIR"); !v.empty()) env.run_dir = TRY(absolute("THINVOL_RUN_DIR", v));
-    if (const auto v = variable("THINVOL_CONFIG_DIR"); !v.empty()) env.config_dir = TRY(absolute("THINVOL_CONFIG_DIR", v));
+    if (const auto v = variable("THINVOL_STATE_DIR"); !v.empty())
+        env.state_dir = TRY(absolute("THINVOL_STATE_DIR", v));
+    if (const auto v = variable("THINVOL_RUN_DIR"); !v.empty())
+        env.run_dir = TRY(absolute("THINVOL_RUN_DIR", v));
+    if (const auto v = variable("THINVOL_CONFIG_DIR"); !v.empty())
+        env.config_dir = TRY(absolute("THINVOL_CONFIG_DIR", v));
     if (env.run_dir.empty()) env.run_dir = env.state_dir / "run";
     return env;
 }
 
 Result<> make_private_directory(const std::filesystem::path& path) {
     std::error_code error;
-    if (!std::filesystem::exists(path.parent_path(), error)) std::filesystem::create_directories(path.parent_path(), error);
+    if (!std::filesystem::exists(path.parent_path(), error))
+        std::filesystem::create_directories(path.parent_path(), error);
     if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-        return Error(Errc::io_error, fmt::format("cannot make directory {}: {}", path.string(), std::strerror(errno)));
+        return Error(Errc::io_error, fmt::format("cannot make directory {}: {}", path.string(),
+                                                 std::strerror(errno)));
     }
-    struct stat st {};
+    struct stat st{};
     if (::lstat(path.c_str(), &st) != 0) {
-        return Error(Errc::io_error, fmt::format("directory {}: {}", path.string(), std::strerror(errno)));
+        return Error(Errc::io_error,
+                     fmt::format("directory {}: {}", path.string(), std::strerror(errno)));
     }
-    if (!S_ISDIR(st.st_mode)) return Error(Errc::invalid_argument, fmt::format("{} is not a directory", path.string()));
+    if (!S_ISDIR(st.st_mode))
+        return Error(Errc::invalid_argument, fmt::format("{} is not a directory", path.string()));
     if (st.st_uid != ::geteuid()) {
         return Error(Errc::invalid_argument,
-                     fmt::format("directory {} belongs to user {}, not to {}", path.string(), st.st_uid, ::geteuid()));
+                     fmt::format("directory {} belongs to user {}, not to {}", path.string(),
+                                 st.st_uid, ::geteuid()));
     }
     if ((st.st_mode & 022) != 0) {
-        return Error(Errc::invalid_argument, fmt::format("directory {} may be written by others: chmod go-w it", path.string()));
+        return Error(
+            Errc::invalid_argument,
+            fmt::format("directory {} may be written by others: chmod go-w it", path.string()));
     }
     return {};
 }
 
 Result<> check_local_file_system(const std::filesystem::path& path) {
-    struct statfs fs {};
+    struct statfs fs{};
     if (::statfs(path.c_str(), &fs) != 0) {
         return Error(Errc::io_error, fmt::format("{}: {}", path.string(), std::strerror(errno)));
     }
@@ -82,13 +96,23 @@ Result<> check_local_file_system(const std::filesystem::path& path) {
         std::uint32_t magic;
         const char* name;
     };
-    static constexpr std::array<Network, 8> network{{{0x6969, "NFS"}, {0xff534d42, "CIFS"}, {0xfe534d42, "SMB"}, {0x01021997, "9p"},
-                                                     {0x00c36400, "Ceph"}, {0x5346414f, "AFS"}, {0x73757245, "Coda"}, {0x564c, "NCP"}}};
-    const auto found = std::find_if(network.begin(), network.end(),
-                                    [&](const Network& n) { return n.magic == static_cast<std::uint32_t>(fs.f_type); });
+    static constexpr std::array<Network, 8> network{{{0x6969, "NFS"},
+                                                     {0xff534d42, "CIFS"},
+                                                     {0xfe534d42, "SMB"},
+                                                     {0x01021997, "9p"},
+                                                     {0x00c36400, "Ceph"},
+                                                     {0x5346414f, "AFS"},
+                                                     {0x73757245, "Coda"},
+                                                     {0x564c, "NCP"}}};
+    const auto found = std::find_if(network.begin(), network.end(), [&](const Network& n) {
+        return n.magic == static_cast<std::uint32_t>(fs.f_type);
+    });
     if (found == network.end()) return {};
-    return Error(Errc::invalid_argument, fmt::format("{} is on {}, a network file system: the catalog needs a local one; set "
-                                                     "THINVOL_STATE_DIR", path.string(), found->name));
+    return Error(
+        Errc::invalid_argument,
+        fmt::format("{} is on {}, a network file system: the catalog needs a local one; set "
+                    "THINVOL_STATE_DIR",
+                    path.string(), found->name));
 }
 
 }  // namespace thinvol

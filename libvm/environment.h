@@ -1,14 +1,17 @@
-// Environment: where one installation of Thinvol keeps its state, and what of the world it may look at.
+// Environment: where one installation of Thinvol keeps its state, and what of the world it may look
+// at.
 //
 // Units       none
-// Invariants  (1) two environments with different state directories share nothing, and never one physical volume
+// Invariants  (1) two environments with different state directories share nothing, and never one
+//                 physical volume
 //             (2) each directory is a real directory of this user that nobody else may write to
 // Errors      invalid_argument, naming the directory and the way out
 // Threads     any; values
 // Source      XDG base directory specification; hier(7)
 //
-// Root uses /var/lib/thinvol and /run/thinvol, others $XDG_STATE_HOME/thinvol and $XDG_RUNTIME_DIR/thinvol (or
-// `run` under the former where that is unset). THINVOL_STATE_DIR, THINVOL_RUN_DIR and THINVOL_CONFIG_DIR override.
+// Root uses /var/lib/thinvol and /run/thinvol, others $XDG_STATE_HOME/thinvol and
+// $XDG_RUNTIME_DIR/thinvol (or `run` under the former where that is unset). THINVOL_STATE_DIR,
+// THINVOL_RUN_DIR and THINVOL_CONFIG_DIR override.
 #pragma once
 
 #include <filesystem>
@@ -20,11 +23,11 @@
 namespace thinvol {
 
 struct Environment {
-    std::filesystem::path state_dir;   // catalog and locks; on a local file system
-    std::filesystem::path run_dir;     // sockets; disposable
+    std::filesystem::path state_dir;  // catalog and locks; on a local file system
+    std::filesystem::path run_dir;    // sockets; disposable
     std::filesystem::path config_dir;
-    std::filesystem::path lock_dir;    // empty: `locks` in the state directory
-    std::string sqlite_vfs;            // empty: that of catalog_vfs.h
+    std::filesystem::path lock_dir;  // empty: `locks` in the state directory
+    std::string sqlite_vfs;          // empty: that of catalog_vfs.h
 
     // From the process's environment variables and user. Creates nothing.
     static Result<Environment> from_process();
@@ -33,8 +36,12 @@ struct Environment {
     std::filesystem::path lock_path(const std::string& uuid) const {
         return (lock_dir.empty() ? state_dir / "locks" : lock_dir) / uuid;
     }
-    std::filesystem::path control_socket(const std::string& pool_uuid) const { return run_dir / (pool_uuid + ".ctl"); }
-    std::filesystem::path nbd_socket(const std::string& pool_uuid) const { return run_dir / (pool_uuid + ".nbd"); }
+    std::filesystem::path control_socket(const std::string& pool_uuid) const {
+        return run_dir / (pool_uuid + ".ctl");
+    }
+    std::filesystem::path nbd_socket(const std::string& pool_uuid) const {
+        return run_dir / (pool_uuid + ".nbd");
+    }
 };
 
 // Makes the directory, with parents, private to this user, and checks (2).

@@ -6,21 +6,29 @@
 
 namespace thinvol {
 
-Result<FreeExtents> FreeExtents::of(const std::vector<PvRow>& pvs, const std::vector<SegmentRow>& segments) {
+Result<FreeExtents> FreeExtents::of(const std::vector<PvRow>& pvs,
+                                    const std::vector<SegmentRow>& segments) {
     FreeExtents free;
     for (const PvRow& pv : pvs) {
         std::vector<SegmentRow> used;
-        std::copy_if(segments.begin(), segments.end(), std::back_inserter(used), [&](const SegmentRow& s) { return s.pv_id == pv.id; });
-        std::sort(used.begin(), used.end(), [](const SegmentRow& a, const SegmentRow& b) { return a.pv_start < b.pv_start; });
+        std::copy_if(segments.begin(), segments.end(), std::back_inserter(used),
+                     [&](const SegmentRow& s) { return s.pv_id == pv.id; });
+        std::sort(used.begin(), used.end(),
+                  [](const SegmentRow& a, const SegmentRow& b) { return a.pv_start < b.pv_start; });
         Extent next(0);
         for (const SegmentRow& s : used) {
             if (s.pv_start < next || s.pv_start + s.length > end_of(pv.extents)) {
-                return Error(Errc::corrupt, fmt::format("catalog: the segment at extent {} of {} overlaps another or leaves it", s.pv_start, pv.path));
+                return Error(
+                    Errc::corrupt,
+                    fmt::format(
+                        "catalog: the segment at extent {} of {} overlaps another or leaves it",
+                        s.pv_start, pv.path));
             }
             if (s.pv_start > next) free.runs_.push_back({pv.id, next, s.pv_start - next});
             next = s.pv_start + s.length;
         }
-        if (next < end_of(pv.extents)) free.runs_.push_back({pv.id, next, end_of(pv.extents) - next});
+        if (next < end_of(pv.extents))
+            free.runs_.push_back({pv.id, next, end_of(pv.extents) - next});
     }
     return free;
 }
@@ -37,14 +45,20 @@ Extents FreeExtents::on(std::int64_t pv_id) const {
     return sum;
 }
 
-Result<std::vector<Placement>> FreeExtents::take(Extents wanted, const std::vector<std::int64_t>& only, const Placement* after) {
+Result<std::vector<Placement>> FreeExtents::take(Extents wanted,
+                                                 const std::vector<std::int64_t>& only,
+                                                 const Placement* after) {
     const auto allowed = [&](const Placement& run) {
-        return run.length > Extents(0) && (only.empty() || std::find(only.begin(), only.end(), run.pv_id) != only.end());
+        return run.length > Extents(0) &&
+               (only.empty() || std::find(only.begin(), only.end(), run.pv_id) != only.end());
     };
     Extents available(0);
     for (const Placement& run : runs_) available += allowed(run) ? run.length : Extents(0);
     if (available < wanted) {
-        return Error(Errc::out_of_space, fmt::format("insufficient free space: {} extents needed, but only {} available", wanted, available));
+        return Error(
+            Errc::out_of_space,
+            fmt::format("insufficient free space: {} extents needed, but only {} available", wanted,
+                        available));
     }
     std::vector<Placement> taken;
     const auto take_from = [&](Placement& run) {
@@ -56,7 +70,9 @@ Result<std::vector<Placement>> FreeExtents::take(Extents wanted, const std::vect
     };
     if (after != nullptr) {
         for (Placement& run : runs_) {
-            if (allowed(run) && run.pv_id == after->pv_id && run.start == after->start + after->length) take_from(run);
+            if (allowed(run) && run.pv_id == after->pv_id &&
+                run.start == after->start + after->length)
+                take_from(run);
         }
     }
     while (wanted > Extents(0)) {
@@ -65,7 +81,8 @@ Result<std::vector<Placement>> FreeExtents::take(Extents wanted, const std::vect
             if (!allowed(run)) continue;
             const bool holds = run.length >= wanted;
             const bool best_holds = best != nullptr && best->length >= wanted;
-            const bool better = best == nullptr || (holds && (!best_holds || run.length < best->length)) ||
+            const bool better = best == nullptr ||
+                                (holds && (!best_holds || run.length < best->length)) ||
                                 (!holds && !best_holds && run.length > best->length);
             if (better) best = &run;
         }

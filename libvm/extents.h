@@ -2,7 +2,8 @@
 //
 // Units       extents of the group
 // Invariants  an extent belongs to one segment at most
-// Errors      out_of_space, with what is free; corrupt: the catalog's segments overlap or leave their PV
+// Errors      out_of_space, with what is free; corrupt: the catalog's segments overlap or leave
+//             their PV
 // Threads     any; values
 // Source      LVM2's allocation policy "normal", without mirrors
 #pragma once
@@ -21,13 +22,15 @@ struct Placement {
 
 class FreeExtents {
 public:
-    static Result<FreeExtents> of(const std::vector<PvRow>& pvs, const std::vector<SegmentRow>& segments);
+    static Result<FreeExtents> of(const std::vector<PvRow>& pvs,
+                                  const std::vector<SegmentRow>& segments);
 
     Extents total() const;
     Extents on(std::int64_t pv_id) const;
-    // Takes `wanted` extents: behind `after` where that is free, else the smallest run that holds them all, else
-    // the largest runs first. `only`: the PVs allowed; empty: all.
-    Result<std::vector<Placement>> take(Extents wanted, const std::vector<std::int64_t>& only, const Placement* after = nullptr);
+    // Takes `wanted` extents: behind `after` where that is free, else the smallest run that holds
+    // them all, else the largest runs first. `only`: the PVs allowed; empty: all.
+    Result<std::vector<Placement>> take(Extents wanted, const std::vector<std::int64_t>& only,
+                                        const Placement* after = nullptr);
 
 private:
     std::vector<Placement> runs_;  // in order of PV and place

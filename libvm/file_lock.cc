@@ -10,13 +10,14 @@
 namespace thinvol {
 
 Result<> lock_first_byte(int fd, LockKind kind) {
-    struct flock lock {};
+    struct flock lock{};
     lock.l_type = kind == LockKind::shared ? F_RDLCK : F_WRLCK;
     lock.l_whence = SEEK_SET;
     lock.l_len = 1;
     while (::fcntl(fd, F_OFD_SETLK, &lock) != 0) {
         if (errno == EINTR) continue;
-        if (errno == EAGAIN || errno == EACCES) return Error(Errc::busy, "it is locked by another process");
+        if (errno == EAGAIN || errno == EACCES)
+            return Error(Errc::busy, "it is locked by another process");
         return Error(Errc::io_error, fmt::format("lock: {}", std::strerror(errno)));
     }
     return {};
@@ -24,16 +25,20 @@ Result<> lock_first_byte(int fd, LockKind kind) {
 
 Result<FileLock> FileLock::try_exclusive(const std::filesystem::path& path) {
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!fd) return Error(Errc::io_error, fmt::format("lock file {}: {}", path.string(), std::strerror(errno)));
+    if (!fd)
+        return Error(Errc::io_error,
+                     fmt::format("lock file {}: {}", path.string(), std::strerror(errno)));
     TRY(lock_first_byte(fd.get(), LockKind::exclusive));
     return FileLock(std::move(fd));
 }
 
-Result<FileLock> FileLock::exclusive(const std::filesystem::path& path, std::chrono::milliseconds limit) {
+Result<FileLock> FileLock::exclusive(const std::filesystem::path& path,
+                                     std::chrono::milliseconds limit) {
     const auto end = std::chrono::steady_clock::now() + limit;
     for (;;) {
         auto lock = try_exclusive(path);
-        if (lock || lock.error().code != Errc::busy || std::chrono::steady_clock::now() > end) return lock;
+        if (lock || lock.error().code != Errc::busy || std::chrono::steady_clock::now() > end)
+            return lock;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }

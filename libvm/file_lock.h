@@ -1,4 +1,5 @@
-// FileLock: open-file-description locks, which the kernel drops when their holder ends, however it ends.
+// FileLock: open-file-description locks, which the kernel drops when their holder ends, however it
+// ends.
 //
 // Units       none
 // Invariants  a lock belongs to the descriptor it was taken on, not to the process
@@ -26,7 +27,8 @@ public:
     // Fails with busy at once.
     static Result<FileLock> try_exclusive(const std::filesystem::path& path);
     // Waits up to `limit` for others to let go.
-    static Result<FileLock> exclusive(const std::filesystem::path& path, std::chrono::milliseconds limit);
+    static Result<FileLock> exclusive(const std::filesystem::path& path,
+                                      std::chrono::milliseconds limit);
 
 private:
     explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}

@@ -11,15 +11,19 @@ namespace thinvol {
 namespace {
 
 // Hidden extents for a log that has outgrown its area: contiguous, on its own physical volume.
-Result<Placement> allocate_log(Session& session, const GroupRow& group, const PvRow& pv, Sectors needed) {
+Result<Placement> allocate_log(Session& session, const GroupRow& group, const PvRow& pv,
+                               Sectors needed) {
     auto transaction = TRY(session.catalog.begin());
     const auto segments = TRY(session.catalog.segments(group.id));
     auto free = TRY(FreeExtents::of({pv}, segments));
     const Extents wanted(divide_up(needed.n, group.extent_size.n));
     auto taken = TRY(free.take(wanted, {pv.id}));
-    if (taken.size() != 1) return Error(Errc::out_of_space, fmt::format("{} contiguous extents for the group's log", wanted));
+    if (taken.size() != 1)
+        return Error(Errc::out_of_space,
+                     fmt::format("{} contiguous extents for the group's log", wanted));
     for (const SegmentRow& old : segments) {
-        if (old.role == SegmentRole::log && old.pv_id == pv.id) TRY(session.catalog.remove_segment(old.id));
+        if (old.role == SegmentRole::log && old.pv_id == pv.id)
+            TRY(session.catalog.remove_segment(old.id));
     }
     SegmentRow segment;
     segment.vg_id = group.id;
@@ -33,14 +37,16 @@ Result<Placement> allocate_log(Session& session, const GroupRow& group, const Pv
 }
 
 // A new log in a larger place. The label moves over once the checkpoint there is durable.
-Result<> relocate_log(Session& session, const GroupRow& group, const PvRow& pv, const PvOpener::Opened& device, PvLabel label) {
+Result<> relocate_log(Session& session, const GroupRow& group, const PvRow& pv,
+                      const PvOpener::Opened& device, PvLabel label) {
     const auto rows = TRY(session.catalog.all_rows(group.id));
     const Placement place = TRY(allocate_log(session, group, pv, PvLog::area_for(rows)));
     label.log_at = end_of(label.data_start + group.extent_size * place.start.n);
     label.log_length = group.extent_size * place.length.n;
     TRY(device.allocate(label.log_at, label.log_length));
     auto log = TRY(PvLog::open(*device.queue, label.log_at, label.log_length, label.group));
-    TRY(log.checkpoint(TRY(session.catalog.all_rows(group.id)), TRY(session.catalog.last_change(group.id))));
+    TRY(log.checkpoint(TRY(session.catalog.all_rows(group.id)),
+                       TRY(session.catalog.last_change(group.id))));
     return write_label(*device.queue, label);
 }
 
@@ -50,11 +56,15 @@ Result<> sync_one(Session& session, const GroupRow& group, const PvRow& pv) {
     auto log = TRY(PvLog::open(*device.queue, label.log_at, label.log_length, label.group));
     const std::int64_t last = TRY(session.catalog.last_change(group.id));
     if (log.last_change() > last) {
-        return Error(Errc::corrupt, fmt::format("the log on {} knows change {} of group \"{}\", the catalog only {}: an older catalog was brought "
-                                                "back", pv.path, log.last_change(), group.name, last));
+        return Error(Errc::corrupt, fmt::format("the log on {} knows change {} of group \"{}\", "
+                                                "the catalog only {}: an older catalog was brought "
+                                                "back",
+                                                pv.path, log.last_change(), group.name, last));
     }
     if (log.last_change() == last) return {};
-    const auto changes = log.empty() ? std::nullopt : TRY(session.catalog.changes_after(group.id, log.last_change()));
+    const auto changes = log.empty()
+                             ? std::nullopt
+                             : TRY(session.catalog.changes_after(group.id, log.last_change()));
     if (changes) {
         auto appended = log.append(*changes);
         if (appended || appended.error().code != Errc::out_of_space) return appended;
@@ -72,7 +82,8 @@ Result<PvLog> open_group_log(BlockQueue& device, const UuidBytes& group) {
 }
 
 Result<> sync_group_log(Session& session, const GroupRow& group) {
-    const auto lock = TRY(FileLock::exclusive(session.environment.lock_path(group.uuid + ".log"), std::chrono::seconds(10)));
+    const auto lock = TRY(FileLock::exclusive(session.environment.lock_path(group.uuid + ".log"),
+                                              std::chrono::seconds(10)));
     for (const PvRow& pv : TRY(session.catalog.pvs(group.id))) {
         if (pv.keeps_log) TRY(within("group log", sync_one(session, group, pv)));
     }

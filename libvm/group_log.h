@@ -3,8 +3,8 @@
 // Units       none
 // Invariants  (1) runs after the catalog's commit; one process at a time a group, by its log lock
 //             (2) a log that is full gets a checkpoint, one that is too small hidden extents
-// Errors      io_error and the like of one physical volume; corrupt: the log is ahead of the catalog, so an old
-//             catalog was brought back
+// Errors      io_error and the like of one physical volume; corrupt: the log is ahead of the
+//             catalog, so an old catalog was brought back
 // Threads     one
 // Source      design of the catalog's rebuild: ARCHITECTURE.md
 #pragma once

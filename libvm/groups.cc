@@ -17,7 +17,9 @@ namespace {
 Result<> check_extent_size(Sectors size) {
     const bool multiple = size.n > 0 && size.n % 256 == 0;  // 128 KiB
     if (multiple && size <= Sectors(1ULL << 30)) return {};
-    return Error(Errc::invalid_argument, fmt::format("physical extent size must be a multiple of 128 KiB, {} is not", to_bytes(size)));
+    return Error(Errc::invalid_argument,
+                 fmt::format("physical extent size must be a multiple of 128 KiB, {} is not",
+                             to_bytes(size)));
 }
 
 // Whether the candidate may become a physical volume; asks where something would be lost.
@@ -26,13 +28,22 @@ Result<> may_take(Session& session, const PvCandidate& candidate, const Confirm&
     if (candidate.label) {
         if (const auto known = TRY(session.catalog.lookup_pv(uuid_text(candidate.label->pv)))) {
             const GroupRow owner = TRY(session.catalog.group(known->vg_id));
-            return Error(Errc::exists, fmt::format("Physical volume '{}' is already in volume group '{}'", candidate.path, owner.name));
+            return Error(Errc::exists,
+                         fmt::format("Physical volume '{}' is already in volume group '{}'",
+                                     candidate.path, owner.name));
         }
-        const bool leftover = uuid_text(candidate.label->environment) == session.catalog.environment_uuid();
-        if (!leftover) found = fmt::format("thinvol physical volume of volume group \"{}\" of another environment", candidate.label->group_name);
+        const bool leftover =
+            uuid_text(candidate.label->environment) == session.catalog.environment_uuid();
+        if (!leftover)
+            found =
+                fmt::format("thinvol physical volume of volume group \"{}\" of another environment",
+                            candidate.label->group_name);
     }
-    if (found.empty() || overwrite(fmt::format("WARNING: {} signature detected on {}. Wipe it?", found, candidate.path))) return {};
-    return Error(Errc::busy, fmt::format("{} holds a {} signature: not touched. Use -y to wipe it", candidate.path, found));
+    if (found.empty() || overwrite(fmt::format("WARNING: {} signature detected on {}. Wipe it?",
+                                               found, candidate.path)))
+        return {};
+    return Error(Errc::busy, fmt::format("{} holds a {} signature: not touched. Use -y to wipe it",
+                                         candidate.path, found));
 }
 
 struct Preparation {
@@ -41,24 +52,33 @@ struct Preparation {
     PvOpener::Opened opened;  // exclusively locked until the catalog knows it
 };
 
-Result<std::vector<PvCandidate>> examine_all(Session& session, const std::vector<std::string>& paths, Sectors extent_size, const Confirm& overwrite) {
+Result<std::vector<PvCandidate>> examine_all(Session& session,
+                                             const std::vector<std::string>& paths,
+                                             Sectors extent_size, const Confirm& overwrite) {
     std::vector<PvCandidate> candidates;
     for (const std::string& path : paths) {
         candidates.push_back(TRY(session.opener->examine(path)));
         const PvCandidate& candidate = candidates.back();
         if (candidate.size < pv_data_start + extent_size) {
-            return Error(Errc::invalid_argument, fmt::format("{} is too small: {} bytes, at least {} are needed", candidate.path, to_bytes(candidate.size),
-                                                             to_bytes(pv_data_start + extent_size)));
+            return Error(
+                Errc::invalid_argument,
+                fmt::format("{} is too small: {} bytes, at least {} are needed", candidate.path,
+                            to_bytes(candidate.size), to_bytes(pv_data_start + extent_size)));
         }
-        const auto same = std::count_if(candidates.begin(), candidates.end(), [&](const PvCandidate& c) { return c.path == candidate.path; });
-        if (same > 1) return Error(Errc::invalid_argument, fmt::format("{} is named twice", candidate.path));
+        const auto same =
+            std::count_if(candidates.begin(), candidates.end(),
+                          [&](const PvCandidate& c) { return c.path == candidate.path; });
+        if (same > 1)
+            return Error(Errc::invalid_argument, fmt::format("{} is named twice", candidate.path));
     }
     for (const PvCandidate& candidate : candidates) TRY(may_take(session, candidate, overwrite));
     return candidates;
 }
 
-// Writes the first MiB anew: zeroes, then the label. The group's log is written once the catalog knows it all.
-Result<Preparation> prepare_pv(Session& session, const PvCandidate& candidate, const std::string& group_uuid, const std::string& group_name,
+// Writes the first MiB anew: zeroes, then the label. The group's log is written once the catalog
+// knows it all.
+Result<Preparation> prepare_pv(Session& session, const PvCandidate& candidate,
+                               const std::string& group_uuid, const std::string& group_name,
                                Sectors extent_size, bool keeps_log) {
     Preparation p;
     p.row.uuid = new_uuid();
@@ -92,30 +112,39 @@ Result<Preparation> prepare_pv(Session& session, const PvCandidate& candidate, c
 
 // The group's log is a copy: without it the operation has still happened.
 void sync_log(Session& session, const GroupRow& group, GroupResult& result) {
-    if (auto synced = sync_group_log(session, group); !synced) result.warnings.push_back(synced.error().text);
+    if (auto synced = sync_group_log(session, group); !synced)
+        result.warnings.push_back(synced.error().text);
 }
 
 // Best effort: a label that stays is recognised as a leftover.
 void wipe_pv(Session& session, const PvRow& pv, GroupResult& result) {
     auto opened = session.opener->open(pv.path, {pv.io_mode, LockKind::exclusive});
     const auto wiped = opened ? wipe_label(*opened->queue) : Result<>(opened.error());
-    if (!wiped) result.warnings.push_back(fmt::format("the label on {} was not wiped: {}", pv.path, wiped.error().text));
+    if (!wiped)
+        result.warnings.push_back(
+            fmt::format("the label on {} was not wiped: {}", pv.path, wiped.error().text));
 }
 
 }  // namespace
 
-Result<GroupResult> create_group(Session& session, const NewGroup& wanted, const Confirm& overwrite) {
+Result<GroupResult> create_group(Session& session, const NewGroup& wanted,
+                                 const Confirm& overwrite) {
     TRY(check_group_name(wanted.name));
     TRY(check_extent_size(wanted.extent_size));
-    if (wanted.pv_paths.empty()) return Error(Errc::invalid_argument, "a volume group needs a physical volume");
-    if (session.catalog.find_group(wanted.name)) return Error(Errc::exists, fmt::format("A volume group called {} already exists.", wanted.name));
-    const auto candidates = TRY(examine_all(session, wanted.pv_paths, wanted.extent_size, overwrite));
+    if (wanted.pv_paths.empty())
+        return Error(Errc::invalid_argument, "a volume group needs a physical volume");
+    if (session.catalog.find_group(wanted.name))
+        return Error(Errc::exists,
+                     fmt::format("A volume group called {} already exists.", wanted.name));
+    const auto candidates =
+        TRY(examine_all(session, wanted.pv_paths, wanted.extent_size, overwrite));
     GroupResult result;
     GroupRow group{0, new_uuid(), wanted.name, wanted.extent_size, session.now()};
     {
         std::vector<Preparation> prepared;
         for (const PvCandidate& candidate : candidates) {
-            prepared.push_back(TRY(prepare_pv(session, candidate, group.uuid, group.name, group.extent_size, prepared.size() < log_copies)));
+            prepared.push_back(TRY(prepare_pv(session, candidate, group.uuid, group.name,
+                                              group.extent_size, prepared.size() < log_copies)));
         }
         auto transaction = TRY(session.catalog.begin());
         group.id = TRY(session.catalog.add_group(group));
@@ -130,15 +159,19 @@ Result<GroupResult> create_group(Session& session, const NewGroup& wanted, const
     return result;
 }
 
-Result<GroupResult> extend_group(Session& session, const GroupRow& group, const std::vector<std::string>& pv_paths, const Confirm& overwrite) {
+Result<GroupResult> extend_group(Session& session, const GroupRow& group,
+                                 const std::vector<std::string>& pv_paths,
+                                 const Confirm& overwrite) {
     const auto candidates = TRY(examine_all(session, pv_paths, group.extent_size, overwrite));
     const auto present = TRY(session.catalog.pvs(group.id));
-    auto logs = static_cast<std::size_t>(std::count_if(present.begin(), present.end(), [](const PvRow& pv) { return pv.keeps_log; }));
+    auto logs = static_cast<std::size_t>(std::count_if(
+        present.begin(), present.end(), [](const PvRow& pv) { return pv.keeps_log; }));
     GroupResult result;
     {
         std::vector<Preparation> prepared;
         for (const PvCandidate& candidate : candidates) {
-            prepared.push_back(TRY(prepare_pv(session, candidate, group.uuid, group.name, group.extent_size, logs++ < log_copies)));
+            prepared.push_back(TRY(prepare_pv(session, candidate, group.uuid, group.name,
+                                              group.extent_size, logs++ < log_copies)));
         }
         auto transaction = TRY(session.catalog.begin());
         for (Preparation& p : prepared) {
@@ -152,26 +185,36 @@ Result<GroupResult> extend_group(Session& session, const GroupRow& group, const 
     return result;
 }
 
-Result<GroupResult> reduce_group(Session& session, const GroupRow& group, const std::vector<PvRow>& leaving) {
+Result<GroupResult> reduce_group(Session& session, const GroupRow& group,
+                                 const std::vector<PvRow>& leaving) {
     GroupResult result;
     auto transaction = TRY(session.catalog.begin());
     const auto pvs = TRY(session.catalog.pvs(group.id));
     const auto segments = TRY(session.catalog.segments(group.id));
-    const auto leaves = [&](const PvRow& pv) { return std::any_of(leaving.begin(), leaving.end(), [&](const PvRow& l) { return l.id == pv.id; }); };
+    const auto leaves = [&](const PvRow& pv) {
+        return std::any_of(leaving.begin(), leaving.end(),
+                           [&](const PvRow& l) { return l.id == pv.id; });
+    };
     if (std::all_of(pvs.begin(), pvs.end(), leaves)) {
-        return Error(Errc::invalid_argument, fmt::format("Can't remove final physical volume \"{}\" from volume group \"{}\"", leaving.front().path, group.name));
+        return Error(
+            Errc::invalid_argument,
+            fmt::format("Can't remove final physical volume \"{}\" from volume group \"{}\"",
+                        leaving.front().path, group.name));
     }
     for (const PvRow& pv : leaving) {
         for (const SegmentRow& s : segments) {
             if (s.pv_id != pv.id) continue;
-            if (s.role != SegmentRole::log) return Error(Errc::busy, fmt::format("Physical volume \"{}\" still in use", pv.path));
+            if (s.role != SegmentRole::log)
+                return Error(Errc::busy,
+                             fmt::format("Physical volume \"{}\" still in use", pv.path));
             TRY(session.catalog.remove_segment(s.id));
         }
         TRY(session.catalog.remove_pv(pv.id));
     }
     // Others take over the log.
     auto staying = TRY(session.catalog.pvs(group.id));
-    auto logs = static_cast<std::size_t>(std::count_if(staying.begin(), staying.end(), [](const PvRow& pv) { return pv.keeps_log; }));
+    auto logs = static_cast<std::size_t>(std::count_if(
+        staying.begin(), staying.end(), [](const PvRow& pv) { return pv.keeps_log; }));
     for (const PvRow& pv : staying) {
         if (!pv.keeps_log && logs < log_copies) {
             TRY(session.catalog.set_keeps_log(pv.id));
@@ -188,7 +231,8 @@ Result<GroupResult> remove_group(Session& session, const GroupRow& group) {
     GroupResult result;
     auto transaction = TRY(session.catalog.begin());
     if (!TRY(session.catalog.pools(group.id)).empty()) {
-        return Error(Errc::busy, fmt::format("Volume group \"{}\" still contains logical volumes", group.name));
+        return Error(Errc::busy,
+                     fmt::format("Volume group \"{}\" still contains logical volumes", group.name));
     }
     const auto pvs = TRY(session.catalog.pvs(group.id));
     TRY(drop_unneeded_spare(session.catalog, group));
@@ -202,7 +246,8 @@ Result<GroupResult> rename_group(Session& session, const GroupRow& group, const 
     TRY(check_group_name(name));
     GroupResult result;
     auto transaction = TRY(session.catalog.begin());
-    if (session.catalog.find_group(name)) return Error(Errc::exists, fmt::format("A volume group called {} already exists.", name));
+    if (session.catalog.find_group(name))
+        return Error(Errc::exists, fmt::format("A volume group called {} already exists.", name));
     TRY(session.catalog.rename_group(group.id, name));
     TRY(std::move(transaction).commit());
     sync_log(session, group, result);
@@ -213,7 +258,8 @@ Result<> settle_group(Session& session, const GroupRow& group) {
     for (const PoolRow& pool : TRY(session.catalog.unfinished_pools(group.id))) {
         auto opened = LocalPool::open(session, group, pool);
         if (opened || opened.error().code == Errc::busy || !pool.lv.pending) continue;
-        // A pool that was never finished and cannot be: whoever wanted it was not told that it exists.
+        // A pool that was never finished and cannot be: whoever wanted it was not told that it
+        // exists.
         auto transaction = TRY(session.catalog.begin());
         TRY(session.catalog.remove_lv(pool.lv.id));
         TRY(drop_unneeded_spare(session.catalog, group));
@@ -228,7 +274,9 @@ Result<PvRow> find_pv(Session& session, const GroupRow& group, const std::string
     for (const PvRow& pv : TRY(session.catalog.pvs(group.id))) {
         if (pv.path == resolved || pv.path == path) return pv;
     }
-    return Error(Errc::not_found, fmt::format("Physical volume \"{}\" is not in volume group \"{}\"", path, group.name));
+    return Error(
+        Errc::not_found,
+        fmt::format("Physical volume \"{}\" is not in volume group \"{}\"", path, group.name));
 }
 
 }  // namespace thinvol

@@ -9,12 +9,13 @@ namespace thinvol {
 namespace {
 
 constexpr std::array<std::string_view, 2> reserved_prefixes{"snapshot", "pvmove"};
-constexpr std::array<std::string_view, 17> reserved_parts{"_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_imeta",
-                                                          "_iorig", "_mimage", "_mlog", "_pmspare", "_rimage", "_rmeta",
-                                                          "_tdata", "_tmeta", "_vdata", "_vorigin", "_wcorig"};
+constexpr std::array<std::string_view, 17> reserved_parts{
+    "_cdata",   "_cmeta",  "_corig", "_cpool", "_cvol",  "_imeta", "_iorig",   "_mimage", "_mlog",
+    "_pmspare", "_rimage", "_rmeta", "_tdata", "_tmeta", "_vdata", "_vorigin", "_wcorig"};
 
 bool allowed(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '_' || c == '.' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '_' || c == '.' || c == '-';
 }
 
 Error invalid(std::string_view what, std::string_view name, std::string_view why) {
@@ -23,10 +24,12 @@ Error invalid(std::string_view what, std::string_view name, std::string_view why
 
 Result<> check_characters(std::string_view what, std::string_view name) {
     if (name.empty()) return invalid(what, name, "it is empty");
-    if (name.size() > longest_name) return invalid(what, name, fmt::format("it is longer than {} characters", longest_name));
+    if (name.size() > longest_name)
+        return invalid(what, name, fmt::format("it is longer than {} characters", longest_name));
     if (name == "." || name == "..") return invalid(what, name, "it is a directory's");
     if (name.front() == '-') return invalid(what, name, "it begins with a hyphen");
-    if (!std::all_of(name.begin(), name.end(), allowed)) return invalid(what, name, "valid characters are [a-zA-Z0-9.-_+]");
+    if (!std::all_of(name.begin(), name.end(), allowed))
+        return invalid(what, name, "valid characters are [a-zA-Z0-9.-_+]");
     return {};
 }
 
@@ -38,7 +41,9 @@ Result<Reference> parse_mapper_name(std::string_view text) {
         if (text[i] != '-') *into += text[i];
         else if (i + 1 < text.size() && text[i + 1] == '-') *into += text[i++];
         else if (into == &reference.group) into = &reference.volume;
-        else return Error(Errc::invalid_argument, fmt::format("\"/dev/mapper/{}\" names no volume", text));
+        else
+            return Error(Errc::invalid_argument,
+                         fmt::format("\"/dev/mapper/{}\" names no volume", text));
     }
     return reference;
 }
@@ -51,12 +56,20 @@ Result<> check_volume_name(std::string_view name) {
     TRY(check_characters("Logical volume", name));
     for (std::string_view prefix : reserved_prefixes) {
         if (name.starts_with(prefix)) {
-            return invalid("Logical volume", name, fmt::format("names starting \"{}\" are reserved. Please choose a different LV name.", prefix));
+            return invalid(
+                "Logical volume", name,
+                fmt::format(
+                    "names starting \"{}\" are reserved. Please choose a different LV name.",
+                    prefix));
         }
     }
     for (std::string_view part : reserved_parts) {
         if (name.find(part) != std::string_view::npos) {
-            return invalid("Logical volume", name, fmt::format("names including \"{}\" are reserved. Please choose a different LV name.", part));
+            return invalid(
+                "Logical volume", name,
+                fmt::format(
+                    "names including \"{}\" are reserved. Please choose a different LV name.",
+                    part));
         }
     }
     return {};
@@ -74,7 +87,9 @@ Result<Reference> parse_reference(std::string_view text) {
         reference.group = text.substr(0, slash);
         if (slash != std::string_view::npos) {
             reference.volume = text.substr(slash + 1);
-            if (reference.volume.empty()) return Error(Errc::invalid_argument, fmt::format("\"{}\": no volume is named behind the slash", text));
+            if (reference.volume.empty())
+                return Error(Errc::invalid_argument,
+                             fmt::format("\"{}\": no volume is named behind the slash", text));
         }
     }
     TRY(check_group_name(reference.group));
@@ -84,7 +99,8 @@ Result<Reference> parse_reference(std::string_view text) {
 
 Result<Reference> parse_volume_reference(std::string_view text) {
     Reference reference = TRY(parse_reference(text));
-    if (reference.volume.empty()) return Error(Errc::invalid_argument, fmt::format("\"{}\" is not of the form VG/LV", text));
+    if (reference.volume.empty())
+        return Error(Errc::invalid_argument, fmt::format("\"{}\" is not of the form VG/LV", text));
     return reference;
 }
 

@@ -16,8 +16,9 @@ using nbd::store_be;
 
 constexpr std::size_t input_bytes = 256 << 10;
 constexpr std::uint32_t payload_max = 32 << 20;
-constexpr std::uint32_t skipped_payload_max = 64 << 20;  // a refused write as large as this is still read away
-constexpr std::uint32_t option_data_max = 64 << 10;      // of options that are understood
+constexpr std::uint32_t skipped_payload_max =
+    64 << 20;  // a refused write as large as this is still read away
+constexpr std::uint32_t option_data_max = 64 << 10;  // of options that are understood
 constexpr std::uint32_t skipped_option_max = 4 << 20;
 constexpr std::uint32_t options_max = 64;
 constexpr auto negotiation_limit = std::chrono::seconds(30);
@@ -35,7 +36,9 @@ std::uint32_t error_number(Errc code) {
     }
 }
 
-std::string_view text_of(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view text_of(std::span<const std::byte> bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 }  // namespace
 
@@ -53,8 +56,10 @@ struct NbdConnection::Request {
     void reserve(std::size_t n) {
         if (n <= capacity) return;
         release();
-        capacity = std::max<std::size_t>(divide_up(n, buffer_alignment) * buffer_alignment, 16 << 10);
-        buffer = static_cast<std::byte*>(::operator new(capacity, std::align_val_t(buffer_alignment)));
+        capacity =
+            std::max<std::size_t>(divide_up(n, buffer_alignment) * buffer_alignment, 16 << 10);
+        buffer =
+            static_cast<std::byte*>(::operator new(capacity, std::align_val_t(buffer_alignment)));
     }
     void release() {
         if (buffer != nullptr) ::operator delete(buffer, std::align_val_t(buffer_alignment));
@@ -67,16 +72,19 @@ struct NbdConnection::Request {
     ~Request() { release(); }
 };
 
-NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket) : server_(server), socket_(std::move(socket)), input_(input_bytes) {
+NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket)
+    : server_(server), socket_(std::move(socket)), input_(input_bytes) {
     events_ = EPOLLIN;
-    server_.reactor_.watch(socket_.get(), events_, [this](std::uint32_t events) { on_event(events); });
+    server_.reactor_.watch(socket_.get(), events_,
+                           [this](std::uint32_t events) { on_event(events); });
     greet();
 }
 
 NbdConnection::~NbdConnection() { ASSERT(in_flight_ == 0); }
 
 bool NbdConnection::negotiates_too_long() const {
-    return state_ == State::negotiating && std::chrono::steady_clock::now() - began_ > negotiation_limit;
+    return state_ == State::negotiating &&
+           std::chrono::steady_clock::now() - began_ > negotiation_limit;
 }
 
 void NbdConnection::close() {
@@ -122,13 +130,14 @@ bool NbdConnection::run_once() {
 
 // (2) A client that sends faster than it is served, or does not take its answers, waits.
 bool NbdConnection::may_read() const {
-    return !end_of_input_ && (state_ == State::negotiating || state_ == State::transmitting) && in_flight_ + outgoing_.size() < requests_max &&
-           bytes_held_ < held_bytes_max;
+    return !end_of_input_ && (state_ == State::negotiating || state_ == State::transmitting) &&
+           in_flight_ + outgoing_.size() < requests_max && bytes_held_ < held_bytes_max;
 }
 
 void NbdConnection::set_events() {
     if (state_ == State::closed) return;
-    const std::uint32_t wanted = (may_read() ? std::uint32_t{EPOLLIN} : 0) | (outgoing_.empty() ? 0 : std::uint32_t{EPOLLOUT});
+    const std::uint32_t wanted = (may_read() ? std::uint32_t{EPOLLIN} : 0) |
+                                 (outgoing_.empty() ? 0 : std::uint32_t{EPOLLOUT});
     if (wanted != events_) server_.reactor_.change(socket_.get(), events_ = wanted);
 }
 
@@ -219,7 +228,8 @@ bool NbdConnection::parse_negotiation() {
     }
     if (available() < nbd::option_bytes + length) return false;
     if (++options_ > options_max) return close(), true;
-    const std::vector<std::byte> data(input() + nbd::option_bytes, input() + nbd::option_bytes + length);
+    const std::vector<std::byte> data(input() + nbd::option_bytes,
+                                      input() + nbd::option_bytes + length);
     consume(nbd::option_bytes + length);
     option(number, data);
     return true;
@@ -229,9 +239,7 @@ void NbdConnection::option(std::uint32_t number, std::span<const std::byte> data
     using nbd::Option;
     switch (static_cast<Option>(number)) {
         case Option::export_name: return option_export_name(data);
-        case Option::abort:
-            reply(number, nbd::Reply::ack);
-            return close();
+        case Option::abort: reply(number, nbd::Reply::ack); return close();
         case Option::list: return option_list(data);
         case Option::info:
         case Option::go: return option_info(number, data);
@@ -261,7 +269,8 @@ void NbdConnection::option_list(std::span<const std::byte> data) {
 }
 
 std::uint16_t NbdConnection::transmission_flags(const NbdExport& exported) const {
-    std::uint16_t flags = nbd::has_flags | nbd::send_flush | nbd::send_fua | nbd::send_trim | nbd::send_write_zeroes | nbd::can_multi_conn;
+    std::uint16_t flags = nbd::has_flags | nbd::send_flush | nbd::send_fua | nbd::send_trim |
+                          nbd::send_write_zeroes | nbd::can_multi_conn;
     if (exported.volume->read_only) flags |= nbd::read_only;
     return flags;
 }
@@ -285,7 +294,8 @@ void NbdConnection::option_info(std::uint32_t number, std::span<const std::byte>
     reply(number, nbd::Reply::info, basic);
 
     std::array<std::byte, 14> sizes{};
-    const auto chunk = static_cast<std::uint32_t>(std::min<std::uint64_t>(to_bytes(server_.pool_.data_block_size()).n, payload_max));
+    const auto chunk = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(to_bytes(server_.pool_.data_block_size()).n, payload_max));
     p = store_be(sizes.data(), static_cast<std::uint16_t>(nbd::Info::block_size));
     p = store_be(p, std::uint32_t{1});
     p = store_be(p, std::has_single_bit(chunk) ? chunk : std::uint32_t{65536});
@@ -294,7 +304,9 @@ void NbdConnection::option_info(std::uint32_t number, std::span<const std::byte>
 
     const auto asked = [&](nbd::Info wanted) {
         for (std::uint16_t i = 0; i < infos; ++i) {
-            if (load_be<std::uint16_t>(data.data() + 6 + name_length + 2UL * i) == static_cast<std::uint16_t>(wanted)) return true;
+            if (load_be<std::uint16_t>(data.data() + 6 + name_length + 2UL * i) ==
+                static_cast<std::uint16_t>(wanted))
+                return true;
         }
         return false;
     };
@@ -341,17 +353,22 @@ bool NbdConnection::parse_transmission() {
 }
 
 // What is wrong with a request, as the protocol's error; 0: nothing.
-std::uint32_t NbdConnection::check(nbd::Command command, std::uint16_t flags, std::uint64_t offset, std::uint32_t length) const {
+std::uint32_t NbdConnection::check(nbd::Command command, std::uint16_t flags, std::uint64_t offset,
+                                   std::uint32_t length) const {
     using nbd::Command;
     const std::uint64_t size = export_->volume->size.n;
     const bool inside = offset <= size && length <= size - offset;
-    const bool changes = command == Command::write || command == Command::trim || command == Command::write_zeroes;
-    const std::uint16_t allowed = command == Command::write_zeroes ? nbd::command_fua | nbd::command_no_hole : nbd::command_fua;
+    const bool changes =
+        command == Command::write || command == Command::trim || command == Command::write_zeroes;
+    const std::uint16_t allowed = command == Command::write_zeroes
+                                      ? nbd::command_fua | nbd::command_no_hole
+                                      : nbd::command_fua;
     if ((flags & ~allowed) != 0) return nbd::error_invalid;
     if (changes && export_->volume->read_only) return nbd::error_perm;
     switch (command) {
         case Command::read: return inside && length <= payload_max ? 0 : nbd::error_invalid;
-        case Command::write: return length > payload_max ? nbd::error_invalid : inside ? 0 : nbd::error_no_space;
+        case Command::write:
+            return length > payload_max ? nbd::error_invalid : inside ? 0 : nbd::error_no_space;
         case Command::write_zeroes: return inside ? 0 : nbd::error_no_space;
         case Command::trim: return inside ? 0 : nbd::error_invalid;
         case Command::flush: return offset == 0 && length == 0 ? 0 : nbd::error_invalid;
@@ -474,7 +491,9 @@ void NbdConnection::sent(std::size_t n) {
     n += sent_of_front_;
     while (!outgoing_.empty()) {
         Outgoing& out = outgoing_.front();
-        const std::size_t length = out.request == nullptr ? out.head.size() : out.request->head.size() + out.request->reply_payload;
+        const std::size_t length = out.request == nullptr
+                                       ? out.head.size()
+                                       : out.request->head.size() + out.request->reply_payload;
         if (n < length) break;
         n -= length;
         if (out.request != nullptr) {

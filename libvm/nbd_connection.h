@@ -1,7 +1,7 @@
 // NbdConnection: one client, from the handshake to the end.
 //
-//   negotiating --GO, EXPORT_NAME--> transmitting --DISC, end of file--> closing --(nothing in flight)--> closed
-//        '-- ABORT, garbage, silence --> closing
+//   negotiating --GO, EXPORT_NAME--> transmitting --DISC, end of file--> closing
+//        '-- ABORT, garbage, silence --> closing --(nothing in flight)--> closed
 //
 // Units       bytes
 // Invariants  as NbdServer
@@ -38,7 +38,7 @@ private:
     enum class State { negotiating, transmitting, closing, closed };
     struct Request;
     struct Outgoing {
-        std::vector<std::byte> head;     // option replies and greetings
+        std::vector<std::byte> head;       // option replies and greetings
         std::unique_ptr<Request> request;  // or an answered request
     };
 
@@ -63,7 +63,8 @@ private:
     std::uint16_t transmission_flags(const NbdExport& exported) const;
 
     bool command();
-    std::uint32_t check(nbd::Command command, std::uint16_t flags, std::uint64_t offset, std::uint32_t length) const;
+    std::uint32_t check(nbd::Command command, std::uint16_t flags, std::uint64_t offset,
+                        std::uint32_t length) const;
     std::unique_ptr<Request> new_request();
     void submit(std::unique_ptr<Request> request);
     void answer(std::unique_ptr<Request> request, std::uint32_t error);

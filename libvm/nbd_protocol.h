@@ -56,7 +56,14 @@ inline constexpr std::uint16_t send_trim = 32;
 inline constexpr std::uint16_t send_write_zeroes = 64;
 inline constexpr std::uint16_t can_multi_conn = 256;
 
-enum class Command : std::uint16_t { read = 0, write = 1, disconnect = 2, flush = 3, trim = 4, write_zeroes = 6 };
+enum class Command : std::uint16_t {
+    read = 0,
+    write = 1,
+    disconnect = 2,
+    flush = 3,
+    trim = 4,
+    write_zeroes = 6
+};
 inline constexpr std::uint16_t command_fua = 1;
 inline constexpr std::uint16_t command_no_hole = 2;
 

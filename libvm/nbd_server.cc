@@ -34,9 +34,12 @@ void NbdServer::stop_listening() {
 
 void NbdServer::accept() {
     UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!client || !peer_may_connect(client.get()) || connections_.size() >= connections_max) return;
-    ::setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes, sizeof socket_buffer_bytes);
-    ::setsockopt(client.get(), SOL_SOCKET, SO_RCVBUF, &socket_buffer_bytes, sizeof socket_buffer_bytes);
+    if (!client || !peer_may_connect(client.get()) || connections_.size() >= connections_max)
+        return;
+    ::setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes,
+                 sizeof socket_buffer_bytes);
+    ::setsockopt(client.get(), SOL_SOCKET, SO_RCVBUF, &socket_buffer_bytes,
+                 sizeof socket_buffer_bytes);
     connections_.push_back(std::make_unique<NbdConnection>(*this, std::move(client)));
 }
 
@@ -81,8 +84,9 @@ Result<> NbdServer::add(const ThinRow& row) {
 Result<> NbdServer::check_unused(std::int64_t lv_id) const {
     const auto it = exports_.find(lv_id);
     if (it == exports_.end() || it->second->clients == 0) return {};
-    return Error(Errc::busy, fmt::format("Logical volume {} in use: {} client{} connected", it->second->name, it->second->clients,
-                                         it->second->clients == 1 ? " is" : "s are"));
+    return Error(Errc::busy,
+                 fmt::format("Logical volume {} in use: {} client{} connected", it->second->name,
+                             it->second->clients, it->second->clients == 1 ? " is" : "s are"));
 }
 
 Result<> NbdServer::remove(std::int64_t lv_id) {

@@ -1,9 +1,11 @@
 // NbdServer: the exports of a pool and the clients connected to them.
 //
 // Units       bytes
-// Invariants  (1) what a client sends can reach no assertion: it gets the protocol's error, or is dropped
+// Invariants  (1) what a client sends can reach no assertion: it gets the protocol's error, or is
+//                 dropped
 //             (2) memory for one client is bounded: past the limits nothing more is read from it
-//             (3) FLUSH and FUA on one connection cover what was answered on any: there is one engine
+//             (3) FLUSH and FUA on one connection cover what was answered on any: there is one
+//                 engine
 // Errors      busy: an export with clients is not removed
 // Threads     the reactor's
 // Source      NetworkBlockDevice/nbd doc/proto.md

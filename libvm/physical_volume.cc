@@ -33,7 +33,7 @@ Result<OpenFile> open_file(const std::string& path, int flags) {
     OpenFile file;
     file.fd = UniqueFd(::open(path.c_str(), flags | O_CLOEXEC));
     if (!file.fd) return system_error(path);
-    struct stat st {};
+    struct stat st{};
     if (::fstat(file.fd.get(), &st) != 0) return system_error(path);
     if (S_ISBLK(st.st_mode)) {
         std::uint64_t bytes = 0;
@@ -43,20 +43,24 @@ Result<OpenFile> open_file(const std::string& path, int flags) {
     } else if (S_ISREG(st.st_mode)) {
         file.size = Sectors(static_cast<std::uint64_t>(st.st_size) / sector_bytes);
     } else {
-        return Error(Errc::invalid_argument, fmt::format("{} is neither a regular file nor a block device", path));
+        return Error(Errc::invalid_argument,
+                     fmt::format("{} is neither a regular file nor a block device", path));
     }
     return file;
 }
 
 // What O_DIRECT wants offsets and lengths to be multiples of; nothing where it is not to be used.
 std::optional<Sectors> direct_granule(const std::string& path, const OpenFile& file) {
-    struct statfs fs {};
+    struct statfs fs{};
     if (::fstatfs(file.fd.get(), &fs) != 0) return std::nullopt;
-    if (!file.block_device && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)) return std::nullopt;
+    if (!file.block_device && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC))
+        return std::nullopt;
     int block_size = 0;
-    if (file.block_device && ::ioctl(file.fd.get(), BLKSSZGET, &block_size) == 0) return to_sectors(Bytes(static_cast<unsigned>(block_size)));
-    struct statx stat {};
-    if (::statx(file.fd.get(), "", AT_EMPTY_PATH, STATX_DIOALIGN, &stat) == 0 && (stat.stx_mask & STATX_DIOALIGN) != 0) {
+    if (file.block_device && ::ioctl(file.fd.get(), BLKSSZGET, &block_size) == 0)
+        return to_sectors(Bytes(static_cast<unsigned>(block_size)));
+    struct statx stat{};
+    if (::statx(file.fd.get(), "", AT_EMPTY_PATH, STATX_DIOALIGN, &stat) == 0 &&
+        (stat.stx_mask & STATX_DIOALIGN) != 0) {
         if (stat.stx_dio_offset_align == 0 || stat.stx_dio_offset_align > 4096) return std::nullopt;
         return to_sectors(Bytes(std::max<std::uint32_t>(stat.stx_dio_offset_align, sector_bytes)));
     }
@@ -74,8 +78,9 @@ std::string probe_signature(int fd) {
         blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE);
         blkid_probe_enable_partitions(probe, 1);
         const char* value = nullptr;
-        if (blkid_do_safeprobe(probe) != 1 && (blkid_probe_lookup_value(probe, "TYPE", &value, nullptr) == 0 ||
-                                               blkid_probe_lookup_value(probe, "PTTYPE", &value, nullptr) == 0)) {
+        if (blkid_do_safeprobe(probe) != 1 &&
+            (blkid_probe_lookup_value(probe, "TYPE", &value, nullptr) == 0 ||
+             blkid_probe_lookup_value(probe, "PTTYPE", &value, nullptr) == 0)) {
             found = value;
         }
     }
@@ -87,7 +92,8 @@ class FileOpener : public PvOpener {
 public:
     Result<Opened> open(const std::string& path, const How& how) override {
         auto file = TRY(open_file(path, O_RDWR | (how.mode == IoMode::direct ? O_DIRECT : 0)));
-        if (auto locked = lock_first_byte(file.fd.get(), how.lock); !locked) return std::move(locked).error().prefixed(path);
+        if (auto locked = lock_first_byte(file.fd.get(), how.lock); !locked)
+            return std::move(locked).error().prefixed(path);
         FileOptions options;
         options.direct = how.mode == IoMode::direct;
         options.size = file.size;
@@ -102,10 +108,12 @@ public:
         opened.queue = std::move(queue);
         opened.allocate = [fd, block_device, path](Sector at, Sectors length) -> Result<> {
             if (block_device) return {};
-            const int error = ::posix_fallocate(fd, static_cast<off_t>(to_bytes(at).n), static_cast<off_t>(to_bytes(length).n));
+            const int error = ::posix_fallocate(fd, static_cast<off_t>(to_bytes(at).n),
+                                                static_cast<off_t>(to_bytes(length).n));
             if (error == 0 || error == EOPNOTSUPP) return {};
-            return Error(error == ENOSPC || error == EDQUOT ? Errc::out_of_space : Errc::io_error,
-                         fmt::format("{}: allocating {}: {}", path, to_bytes(length), std::strerror(error)));
+            return Error(
+                error == ENOSPC || error == EDQUOT ? Errc::out_of_space : Errc::io_error,
+                fmt::format("{}: allocating {}: {}", path, to_bytes(length), std::strerror(error)));
         };
         opened.flushes = [raw] { return raw->flushes(); };
         return opened;
@@ -119,12 +127,15 @@ public:
         std::free(resolved);
         auto file = TRY(open_file(candidate.path, O_RDWR));
         candidate.size = file.size;
-        candidate.io_mode = direct_granule(candidate.path, file) ? IoMode::direct : IoMode::buffered;
-        if (auto locked = lock_first_byte(file.fd.get(), LockKind::exclusive); !locked) return std::move(locked).error().prefixed(candidate.path);
+        candidate.io_mode =
+            direct_granule(candidate.path, file) ? IoMode::direct : IoMode::buffered;
+        if (auto locked = lock_first_byte(file.fd.get(), LockKind::exclusive); !locked)
+            return std::move(locked).error().prefixed(candidate.path);
         candidate.signature = probe_signature(file.fd.get());
         FileQueue queue(std::move(file.fd), candidate.path, {.size = candidate.size});
         if (auto label = read_label(queue)) candidate.label = std::move(*label);
-        else if (label.error().code != Errc::not_found) candidate.signature = "damaged thinvol physical volume";
+        else if (label.error().code != Errc::not_found)
+            candidate.signature = "damaged thinvol physical volume";
         return candidate;
     }
 };
@@ -136,21 +147,30 @@ PvOpener& file_opener() {
     return opener;
 }
 
-Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row, const std::string& environment_uuid, Ring* ring, bool unflushed) {
-    auto opened = TRY(within("physical volume", opener.open(row.path, {row.io_mode, LockKind::shared, ring, unflushed})));
+Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row,
+                                 const std::string& environment_uuid, Ring* ring, bool unflushed) {
+    auto opened =
+        TRY(within("physical volume",
+                   opener.open(row.path, {row.io_mode, LockKind::shared, ring, unflushed})));
     const auto complain = [&](std::string_view what) {
         return Error(Errc::corrupt, fmt::format("physical volume {}: {}", row.path, what));
     };
     if (opened.queue->size() < row.size) {
-        return complain(fmt::format("it has {} sectors, its group knows it with {}: it was truncated", opened.queue->size(), row.size));
+        return complain(
+            fmt::format("it has {} sectors, its group knows it with {}: it was truncated",
+                        opened.queue->size(), row.size));
     }
     auto label = read_label(*opened.queue);
     if (!label) return complain(label.error().text);
     if (uuid_text(label->pv) != row.uuid) {
-        return complain(fmt::format("its label says it is {} of group \"{}\", the catalog expects {}", uuid_text(label->pv), label->group_name, row.uuid));
+        return complain(
+            fmt::format("its label says it is {} of group \"{}\", the catalog expects {}",
+                        uuid_text(label->pv), label->group_name, row.uuid));
     }
     if (uuid_text(label->environment) != environment_uuid) {
-        return Error(Errc::busy, fmt::format("physical volume {} belongs to another environment, {}", row.path, uuid_text(label->environment)));
+        return Error(Errc::busy,
+                     fmt::format("physical volume {} belongs to another environment, {}", row.path,
+                                 uuid_text(label->environment)));
     }
     opened.label = std::move(*label);
     return opened;

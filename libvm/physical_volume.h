@@ -1,8 +1,9 @@
 // PhysicalVolume: a file or block device of a group, open and locked.
 //
 // Units       sectors; extents of the group
-// Invariants  (1) everybody who uses it holds a shared lock on its byte 0, whoever makes or wipes it an exclusive
-//                 one; the label names the environment that may use it. So two environments never share it.
+// Invariants  (1) everybody who uses it holds a shared lock on its byte 0, whoever makes or wipes
+//                 it an exclusive one; the label names the environment that may use it. So two
+//                 environments never share it.
 //             (2) it is read and written in one mode by everybody, the label's
 // Errors      not_found, busy (another environment or an exclusive user), corrupt, invalid_argument
 // Threads     as the queue's
@@ -24,7 +25,7 @@ struct PvCandidate {
     std::string path;  // absolute, links resolved
     Sectors size{};
     IoMode io_mode = IoMode::buffered;
-    std::string signature;            // "ext4", "thinvol physical volume of group vg0" ...; empty: none known
+    std::string signature;  // "ext4", "thinvol physical volume of group vg0" ...; empty: none known
     std::optional<PvLabel> label{};
 };
 
@@ -41,7 +42,8 @@ public:
     struct Opened {
         std::unique_ptr<BlockQueue> queue;
         PvLabel label{};  // of open_pv()
-        std::function<Result<>(Sector, Sectors)> allocate;  // space ahead, so that writes there do not run out of it
+        std::function<Result<>(Sector, Sectors)>
+            allocate;  // space ahead, so that writes there do not run out of it
         std::function<std::uint64_t()> flushes;
     };
     virtual Result<Opened> open(const std::string& path, const How& how) = 0;
@@ -51,6 +53,8 @@ public:
 PvOpener& file_opener();
 
 // Opens a PV that the catalog knows, and checks that it is the one.
-Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row, const std::string& environment_uuid, Ring* ring = nullptr, bool unflushed = false);
+Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row,
+                                 const std::string& environment_uuid, Ring* ring = nullptr,
+                                 bool unflushed = false);
 
 }  // namespace thinvol

@@ -14,22 +14,27 @@ using Clock = std::chrono::steady_clock;
 constexpr auto patience = std::chrono::seconds(30);
 constexpr auto pause = std::chrono::milliseconds(2);
 
-// Reads metadata blocks by way of the pool's server, some ahead: readers go through them mostly in order.
+// Reads metadata blocks by way of the pool's server, some ahead: readers go through them mostly in
+// order.
 class PinnedDevice : public BlockQueue {
 public:
     static Result<std::unique_ptr<PinnedDevice>> open(ControlClient client) {
         std::unique_ptr<PinnedDevice> device(new PinnedDevice(std::move(client)));
         const PoolAnswer answer = TRY(device->client_.ask(new_request(PinRequest{})));
-        if (answer.bytes_following != device->superblock_.size()) return Error(Errc::io_error, "control connection: no superblock follows");
+        if (answer.bytes_following != device->superblock_.size())
+            return Error(Errc::io_error, "control connection: no superblock follows");
         TRY(device->client_.receive(device->superblock_));
         device->blocks_ = MetadataBlocks(answer.metadata_blocks);
         return device;
     }
-    Sectors size() const override { return Sectors(blocks_.n * (metadata_block_bytes / sector_bytes)); }
+    Sectors size() const override {
+        return Sectors(blocks_.n * (metadata_block_bytes / sector_bytes));
+    }
     Sectors granule() const override { return Sectors(metadata_block_bytes / sector_bytes); }
     bool submit(Request& request) override {
         request.outcome = check_range(*this, request);
-        if (request.outcome && request.op != Op::read) request.outcome = Error(Errc::read_only, "a pinned transaction is only read");
+        if (request.outcome && request.op != Op::read)
+            request.outcome = Error(Errc::read_only, "a pinned transaction is only read");
         if (request.outcome) request.outcome = read(request);
         return true;
     }
@@ -54,8 +59,10 @@ private:
         if (block < first_ || block >= first_ + count_) {
             first_ = block;
             count_ = std::min(ahead, blocks_.n - block);
-            const PoolAnswer answer = TRY(client_.ask(new_request(ReadMetadataRequest{first_, count_})));
-            if (answer.bytes_following != count_ * metadata_block_bytes) return Error(Errc::io_error, "control connection: the blocks are missing");
+            const PoolAnswer answer =
+                TRY(client_.ask(new_request(ReadMetadataRequest{first_, count_})));
+            if (answer.bytes_following != count_ * metadata_block_bytes)
+                return Error(Errc::io_error, "control connection: the blocks are missing");
             window_.resize(answer.bytes_following);
             TRY(client_.receive(window_));
         }
@@ -80,7 +87,8 @@ private:
 
 class LocalView : public MetadataView {
 public:
-    LocalView(FileLock lock, std::unique_ptr<PoolDevices> devices) : lock_(std::move(lock)), devices_(std::move(devices)) {}
+    LocalView(FileLock lock, std::unique_ptr<PoolDevices> devices)
+        : lock_(std::move(lock)), devices_(std::move(devices)) {}
     BlockQueue& device() override { return devices_->metadata(); }
 
 private:
@@ -94,14 +102,20 @@ auto until_answered(const PoolRow& pool, Attempt&& attempt) -> decltype(attempt(
     const auto end = Clock::now() + patience;
     for (;;) {
         auto outcome = attempt();
-        if (outcome || (outcome.error().code != Errc::busy && outcome.error().code != Errc::not_found)) return outcome;
-        if (Clock::now() > end) return Error(Errc::busy, fmt::format("pool {} was held by other processes for {} seconds", pool.lv.name, patience.count()));
+        if (outcome ||
+            (outcome.error().code != Errc::busy && outcome.error().code != Errc::not_found))
+            return outcome;
+        if (Clock::now() > end)
+            return Error(Errc::busy,
+                         fmt::format("pool {} was held by other processes for {} seconds",
+                                     pool.lv.name, patience.count()));
         std::this_thread::sleep_for(pause);
     }
 }
 
 // not_found: no server, or it went away before it answered.
-Result<Result<PoolAnswer>> try_server(const Environment& environment, const PoolRow& pool, const PoolRequest& request) {
+Result<Result<PoolAnswer>> try_server(const Environment& environment, const PoolRow& pool,
+                                      const PoolRequest& request) {
     auto client = TRY(ControlClient::connect(environment.control_socket(pool.lv.uuid)));
     const bool sent = client.send(request).has_value();
     auto text = client.receive_answer();
@@ -113,7 +127,8 @@ Result<Result<PoolAnswer>> try_server(const Environment& environment, const Pool
 
 PoolRequest new_request(decltype(PoolRequest::what) what) { return {new_uuid(), std::move(what)}; }
 
-Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool, const PoolRequest& request) {
+Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool,
+                             const PoolRequest& request) {
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
@@ -126,19 +141,22 @@ Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const Pool
     return std::move(*answer);
 }
 
-Result<PoolAnswer> ask_server(Session& session, const GroupRow&, const PoolRow& pool, const PoolRequest& request) {
+Result<PoolAnswer> ask_server(Session& session, const GroupRow&, const PoolRow& pool,
+                              const PoolRequest& request) {
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
         auto started = start_server_process(session.environment, pool.lv.uuid);
-        if (!started && started.error().code != Errc::exists && started.error().code != Errc::busy) return Result<PoolAnswer>(std::move(started).error());
+        if (!started && started.error().code != Errc::exists && started.error().code != Errc::busy)
+            return Result<PoolAnswer>(std::move(started).error());
         return Error(Errc::not_found, "not yet");
     });
     if (!answer) return std::move(answer).error();
     return std::move(*answer);
 }
 
-Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, const PoolRow& pool, const PoolRequest& request) {
+Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, const PoolRow& pool,
+                                                const PoolRequest& request) {
     auto answer = try_server(environment, pool, request);
     if (!answer && answer.error().code == Errc::not_found) return std::optional<PoolAnswer>();
     if (!answer) return std::move(answer).error();
@@ -157,22 +175,26 @@ Result<> stop_server(Session& session, const PoolRow& pool) {
 }
 
 void await_server_end(const Environment& environment, const PoolRow& pool) {
-    for (const auto end = Clock::now() + patience; Clock::now() < end; std::this_thread::sleep_for(pause)) {
+    for (const auto end = Clock::now() + patience; Clock::now() < end;
+         std::this_thread::sleep_for(pause)) {
         if (FileLock::try_exclusive(environment.lock_path(pool.lv.uuid))) return;
         const auto status = ask_if_served(environment, pool, new_request(StatusRequest{}));
         if (status && *status && !(*status)->active.empty()) return;
     }
 }
 
-Result<std::unique_ptr<MetadataView>> MetadataView::open(Session& session, const GroupRow& group, const PoolRow& pool) {
+Result<std::unique_ptr<MetadataView>> MetadataView::open(Session& session, const GroupRow& group,
+                                                         const PoolRow& pool) {
     return until_answered(pool, [&]() -> Result<std::unique_ptr<MetadataView>> {
         auto client = ControlClient::connect(session.environment.control_socket(pool.lv.uuid));
-        if (client) return std::make_unique<ServedView>(TRY(PinnedDevice::open(std::move(*client))));
+        if (client)
+            return std::make_unique<ServedView>(TRY(PinnedDevice::open(std::move(*client))));
         if (client.error().code != Errc::not_found) return std::move(client).error();
         auto lock = TRY(FileLock::try_exclusive(session.environment.lock_path(pool.lv.uuid)));
         const bool pending = TRY(session.catalog.pending(pool.lv.id)).has_value();
         auto devices = PoolDevices::open(session, group, pool, pending, nullptr, false);
-        if (!devices) return Error(Errc::io_error, devices.error().text);  // no code that means "try again"
+        if (!devices)
+            return Error(Errc::io_error, devices.error().text);  // no code that means "try again"
         return std::make_unique<LocalView>(std::move(lock), std::move(*devices));
     });
 }

@@ -14,25 +14,30 @@
 namespace thinvol {
 
 // Asks the pool's server, or does it in this process.
-Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool, const PoolRequest& request);
+Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool,
+                             const PoolRequest& request);
 // Asks the pool's server, starting it if there is none.
-Result<PoolAnswer> ask_server(Session& session, const GroupRow& group, const PoolRow& pool, const PoolRequest& request);
+Result<PoolAnswer> ask_server(Session& session, const GroupRow& group, const PoolRow& pool,
+                              const PoolRequest& request);
 // Nothing if the pool has no server.
-Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, const PoolRow& pool, const PoolRequest& request);
+Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, const PoolRow& pool,
+                                                const PoolRequest& request);
 PoolRequest new_request(decltype(PoolRequest::what) what);
 
-// Deactivates all volumes of the pool, and waits for its server to be gone. busy if a client has one open.
+// Deactivates all volumes of the pool, and waits for its server to be gone. busy if a client has
+// one open.
 Result<> stop_server(Session& session, const PoolRow& pool);
 // Waits until a server that was told to end is gone, or somebody has started another.
 void await_server_end(const Environment& environment, const PoolRow& pool);
 
-// The pool's metadata as they are durable, to be read: by way of the server, which pins them, or from the
-// devices, with the pool's lock held.
+// The pool's metadata as they are durable, to be read: by way of the server, which pins them, or
+// from the devices, with the pool's lock held.
 class MetadataView {
 public:
     virtual ~MetadataView() = default;
     virtual BlockQueue& device() = 0;
-    static Result<std::unique_ptr<MetadataView>> open(Session& session, const GroupRow& group, const PoolRow& pool);
+    static Result<std::unique_ptr<MetadataView>> open(Session& session, const GroupRow& group,
+                                                      const PoolRow& pool);
 };
 
 }  // namespace thinvol

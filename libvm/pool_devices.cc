@@ -6,35 +6,43 @@
 
 namespace thinvol {
 
-Result<std::unique_ptr<PoolDevices>> PoolDevices::open(Session& session, const GroupRow& group, const PoolRow& pool, bool with_pending, Ring* ring,
-                                                       bool unflushed) {
+Result<std::unique_ptr<PoolDevices>> PoolDevices::open(Session& session, const GroupRow& group,
+                                                       const PoolRow& pool, bool with_pending,
+                                                       Ring* ring, bool unflushed) {
     std::unique_ptr<PoolDevices> devices(new PoolDevices());
     devices->ring_ = ring;
     devices->unflushed_ = unflushed;
     devices->metadata_ = std::make_unique<LinearQueue>(std::vector<LinearSegment>());
     devices->data_ = std::make_unique<LinearQueue>(std::vector<LinearSegment>());
-    TRY(devices->append(session, group, pool, SegmentRole::metadata, with_pending, devices->metadata_, devices->metadata_segments_));
-    TRY(devices->append(session, group, pool, SegmentRole::data, with_pending, devices->data_, devices->data_segments_));
+    TRY(devices->append(session, group, pool, SegmentRole::metadata, with_pending,
+                        devices->metadata_, devices->metadata_segments_));
+    TRY(devices->append(session, group, pool, SegmentRole::data, with_pending, devices->data_,
+                        devices->data_segments_));
     return devices;
 }
 
 Result<BlockQueue*> PoolDevices::pv(Session& session, std::int64_t vg_id, std::int64_t pv_id) {
     if (const auto it = pvs_.find(pv_id); it != pvs_.end()) return it->second.opened.queue.get();
     const auto rows = TRY(session.catalog.pvs(vg_id));
-    const auto row = std::find_if(rows.begin(), rows.end(), [&](const PvRow& r) { return r.id == pv_id; });
-    if (row == rows.end()) return Error(Errc::corrupt, fmt::format("catalog: physical volume {} is missing", pv_id));
-    auto opened = TRY(open_pv(*session.opener, *row, session.catalog.environment_uuid(), ring_, unflushed_));
+    const auto row =
+        std::find_if(rows.begin(), rows.end(), [&](const PvRow& r) { return r.id == pv_id; });
+    if (row == rows.end())
+        return Error(Errc::corrupt, fmt::format("catalog: physical volume {} is missing", pv_id));
+    auto opened =
+        TRY(open_pv(*session.opener, *row, session.catalog.environment_uuid(), ring_, unflushed_));
     return pvs_.emplace(pv_id, Pv{*row, std::move(opened)}).first->second.opened.queue.get();
 }
 
-Result<> PoolDevices::append(Session& session, const GroupRow& group, const PoolRow& pool, SegmentRole role, bool with_pending,
+Result<> PoolDevices::append(Session& session, const GroupRow& group, const PoolRow& pool,
+                             SegmentRole role, bool with_pending,
                              std::unique_ptr<LinearQueue>& queue, std::size_t& have) {
     const auto segments = TRY(session.catalog.segments_of(pool.lv.id, role, with_pending));
     for (; have < segments.size(); ++have) {
         const SegmentRow& s = segments[have];
         BlockQueue* device = TRY(pv(session, group.id, s.pv_id));
         const Sectors data_start = pvs_.at(s.pv_id).row.data_start;
-        queue->append({device, end_of(data_start + group.extent_size * s.pv_start.n), group.extent_size * s.length.n});
+        queue->append({device, end_of(data_start + group.extent_size * s.pv_start.n),
+                       group.extent_size * s.length.n});
     }
     return {};
 }
@@ -52,10 +60,13 @@ Result<> PoolDevices::drop_segments(Session& session, const PoolRow& pool) {
     return {};
 }
 
-Result<> PoolDevices::allocate_metadata(Session& session, const GroupRow& group, const PoolRow& pool) {
-    for (const SegmentRow& s : TRY(session.catalog.segments_of(pool.lv.id, SegmentRole::metadata, true))) {
+Result<> PoolDevices::allocate_metadata(Session& session, const GroupRow& group,
+                                        const PoolRow& pool) {
+    for (const SegmentRow& s :
+         TRY(session.catalog.segments_of(pool.lv.id, SegmentRole::metadata, true))) {
         const Pv& pv = pvs_.at(s.pv_id);
-        TRY(pv.opened.allocate(end_of(pv.row.data_start + group.extent_size * s.pv_start.n), group.extent_size * s.length.n));
+        TRY(pv.opened.allocate(end_of(pv.row.data_start + group.extent_size * s.pv_start.n),
+                               group.extent_size * s.length.n));
     }
     return {};
 }

@@ -1,4 +1,5 @@
-// PoolDevices: a pool's metadata and data devices, put together from its segments on physical volumes.
+// PoolDevices: a pool's metadata and data devices, put together from its segments on physical
+// volumes.
 //
 // Units       sectors
 // Invariants  the physical volumes stay locked (physical_volume.h) as long as this lives
@@ -14,9 +15,11 @@ namespace thinvol {
 
 class PoolDevices {
 public:
-    // `with_pending`: segments that a growing operation has added already count. `unflushed`: as in FileOptions.
-    static Result<std::unique_ptr<PoolDevices>> open(Session& session, const GroupRow& group, const PoolRow& pool, bool with_pending, Ring* ring,
-                                                     bool unflushed);
+    // `with_pending`: segments that a growing operation has added already count. `unflushed`: as in
+    // FileOptions.
+    static Result<std::unique_ptr<PoolDevices>> open(Session& session, const GroupRow& group,
+                                                     const PoolRow& pool, bool with_pending,
+                                                     Ring* ring, bool unflushed);
 
     BlockQueue& metadata() { return *metadata_; }
     BlockQueue& data() { return *data_; }
@@ -31,8 +34,8 @@ public:
 private:
     PoolDevices() = default;
     Result<BlockQueue*> pv(Session& session, std::int64_t vg_id, std::int64_t pv_id);
-    Result<> append(Session& session, const GroupRow& group, const PoolRow& pool, SegmentRole role, bool with_pending,
-                    std::unique_ptr<LinearQueue>& queue, std::size_t& have);
+    Result<> append(Session& session, const GroupRow& group, const PoolRow& pool, SegmentRole role,
+                    bool with_pending, std::unique_ptr<LinearQueue>& queue, std::size_t& have);
 
     Ring* ring_ = nullptr;
     bool unflushed_ = false;

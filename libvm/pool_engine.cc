@@ -12,8 +12,8 @@ PoolOptions options_of(const PoolRow& pool) {
     return {.zero_new_blocks = pool.zero, .discard_passdown = pool.discards == Discards::passdown};
 }
 
-// What lay on the extents before must not be taken for metadata, now or by a repair; and zeroes that are really
-// written spare the first commits the file system's own bookkeeping.
+// What lay on the extents before must not be taken for metadata, now or by a repair; and zeroes
+// that are really written spare the first commits the file system's own bookkeeping.
 Result<> clear_metadata(BlockQueue& metadata) {
     constexpr Sectors step{2048};
     for (Sectors done(0); done < metadata.size(); done += step) {
@@ -24,34 +24,45 @@ Result<> clear_metadata(BlockQueue& metadata) {
 
 }  // namespace
 
-Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const GroupRow& group, const PoolRow& row, Ring* ring, bool serves_clients) {
+Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const GroupRow& group,
+                                                   const PoolRow& row, Ring* ring,
+                                                   bool serves_clients) {
     auto lock = FileLock::try_exclusive(session.environment.lock_path(row.lv.uuid));
-    if (!lock) return std::move(lock).error().prefixed(fmt::format("pool {}/{}", group.name, row.lv.name));
+    if (!lock)
+        return std::move(lock).error().prefixed(fmt::format("pool {}/{}", group.name, row.lv.name));
     std::unique_ptr<LocalPool> local(new LocalPool(std::move(*lock)));
-    const PoolRow pool = TRY(session.catalog.pool(row.lv.id));  // as it is now that nobody else changes it
+    const PoolRow pool =
+        TRY(session.catalog.pool(row.lv.id));  // as it is now that nobody else changes it
     const auto pending = TRY(session.catalog.pending(pool.lv.id));
-    // Whoever held the pool before may have been killed: a recovered operation, or a client that comes back to a
-    // new server and flushes, must find all of it durable.
+    // Whoever held the pool before may have been killed: a recovered operation, or a client that
+    // comes back to a new server and flushes, must find all of it durable.
     const bool unflushed = pending.has_value() || serves_clients;
-    local->devices_ = TRY(PoolDevices::open(session, group, pool, pending.has_value(), ring, unflushed));
-    const bool being_made = pending && std::holds_alternative<MakePool>(TRY(operation_from_json(pending->operation)));
+    local->devices_ =
+        TRY(PoolDevices::open(session, group, pool, pending.has_value(), ring, unflushed));
+    const bool being_made =
+        pending && std::holds_alternative<MakePool>(TRY(operation_from_json(pending->operation)));
     const std::string context = fmt::format("pool {}/{}", group.name, pool.lv.name);
     if (being_made) {
         TRY(within(context, local->devices_->allocate_metadata(session, group, pool)));
         TRY(within(context, clear_metadata(local->devices_->metadata())));
-        local->pool_ = TRY(within(context, Pool::create(local->devices_->metadata(), local->devices_->data(), pool.chunk_size, options_of(pool))));
+        local->pool_ =
+            TRY(within(context, Pool::create(local->devices_->metadata(), local->devices_->data(),
+                                             pool.chunk_size, options_of(pool))));
     } else {
-        local->pool_ = TRY(within(context, Pool::open(local->devices_->metadata(), local->devices_->data(), options_of(pool))));
+        local->pool_ = TRY(within(context, Pool::open(local->devices_->metadata(),
+                                                      local->devices_->data(), options_of(pool))));
     }
     TRY(within(context, PoolOwner(session, *local, pool, nullptr).recover()));
     return local;
 }
 
 LocalPool::~LocalPool() {
-    if (pool_) ignore(pool_->settle(), "what was promised is durable; the rest is a discard or two");
+    if (pool_)
+        ignore(pool_->settle(), "what was promised is durable; the rest is a discard or two");
 }
 
-Result<> LocalPool::apply(std::vector<PoolOperation> operations, TransactionId from, TransactionId to) {
+Result<> LocalPool::apply(std::vector<PoolOperation> operations, TransactionId from,
+                          TransactionId to) {
     ApplyRequest request;
     bool done = false;
     request.operations = std::move(operations);

@@ -1,7 +1,9 @@
-// PoolEngine: a pool that is open, here or on the server's thread; and LocalPool, the pool opened by this process.
+// PoolEngine: a pool that is open, here or on the server's thread; and LocalPool, the pool opened
+// by this process.
 //
 // Units       none
-// Invariants  whoever has one holds the pool's lock: it alone changes the pool and the catalog's rows of it
+// Invariants  whoever has one holds the pool's lock: it alone changes the pool and the catalog's
+//             rows of it
 // Errors      busy: another process owns the pool; otherwise as Pool
 // Threads     call() and apply() from one thread at a time
 // Source      none
@@ -21,21 +23,26 @@ public:
     // Runs `body` on the pool's thread, between two of its steps, and waits for it.
     virtual void call(const std::function<void(Pool&, PoolDevices&)>& body) = 0;
     // As Pool::apply(); returns when it is durable, refused or lost.
-    virtual Result<> apply(std::vector<PoolOperation> operations, TransactionId from, TransactionId to) = 0;
+    virtual Result<> apply(std::vector<PoolOperation> operations, TransactionId from,
+                           TransactionId to) = 0;
     // Submits one request to an open volume and waits for it.
     virtual Result<> run(IoRequest& request) = 0;
 };
 
 class LocalPool : public PoolEngine {
 public:
-    // Takes the lock, opens the devices and the pool (or formats it, when it was being made), and brings an
-    // interrupted operation to its end. busy at once if another process has the lock.
-    static Result<std::unique_ptr<LocalPool>> open(Session& session, const GroupRow& group, const PoolRow& pool, Ring* ring = nullptr,
+    // Takes the lock, opens the devices and the pool (or formats it, when it was being made), and
+    // brings an interrupted operation to its end. busy at once if another process has the lock.
+    static Result<std::unique_ptr<LocalPool>> open(Session& session, const GroupRow& group,
+                                                   const PoolRow& pool, Ring* ring = nullptr,
                                                    bool serves_clients = false);
     ~LocalPool() override;
 
-    void call(const std::function<void(Pool&, PoolDevices&)>& body) override { body(*pool_, *devices_); }
-    Result<> apply(std::vector<PoolOperation> operations, TransactionId from, TransactionId to) override;
+    void call(const std::function<void(Pool&, PoolDevices&)>& body) override {
+        body(*pool_, *devices_);
+    }
+    Result<> apply(std::vector<PoolOperation> operations, TransactionId from,
+                   TransactionId to) override;
     Result<> run(IoRequest& request) override;
 
     Pool& pool() { return *pool_; }

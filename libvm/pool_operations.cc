@@ -25,9 +25,11 @@ ThinId thin_id(const Json& j, const char* name) {
 RecordedOperation parse(const Json& j) {
     const std::string kind = j.at("do").get<std::string>();
     if (kind == "make_pool") return MakePool{};
-    if (kind == "grow_pool") return GrowPool{DataBlocks(number(j, "data")), MetadataBlocks(number(j, "metadata"))};
+    if (kind == "grow_pool")
+        return GrowPool{DataBlocks(number(j, "data")), MetadataBlocks(number(j, "metadata"))};
     if (kind == "reduce_volume") {
-        return ReduceVolume{j.at("lv").get<std::int64_t>(), thin_id(j, "thin"), Bytes(number(j, "size")), VirtualBlock(number(j, "from"))};
+        return ReduceVolume{j.at("lv").get<std::int64_t>(), thin_id(j, "thin"),
+                            Bytes(number(j, "size")), VirtualBlock(number(j, "from"))};
     }
     if (kind == "make_volumes") {
         MakeVolumes make;
@@ -40,7 +42,8 @@ RecordedOperation parse(const Json& j) {
     }
     if (kind == "remove_volumes") {
         RemoveVolumes remove;
-        for (const Json& v : j.at("volumes")) remove.volumes.push_back({v.at("lv").get<std::int64_t>(), thin_id(v, "thin")});
+        for (const Json& v : j.at("volumes"))
+            remove.volumes.push_back({v.at("lv").get<std::int64_t>(), thin_id(v, "thin")});
         return remove;
     }
     throw Json::other_error::create(501, "unknown operation " + kind, &j);
@@ -49,82 +52,102 @@ RecordedOperation parse(const Json& j) {
 }  // namespace
 
 std::string to_json(const RecordedOperation& operation) {
-    return std::visit(Overloaded{
-        [](const MakePool&) { return Json{{"do", "make_pool"}}; },
-        [](const GrowPool& o) { return Json{{"do", "grow_pool"}, {"data", o.data.n}, {"metadata", o.metadata.n}}; },
-        [](const ReduceVolume& o) {
-            return Json{{"do", "reduce_volume"}, {"lv", o.lv_id}, {"thin", o.thin_id.n()}, {"size", o.size.n}, {"from", o.from.n}};
-        },
-        [](const MakeVolumes& o) {
-            Json volumes = Json::array();
-            for (const auto& v : o.volumes) {
-                Json one{{"lv", v.lv_id}, {"thin", v.thin_id.n()}};
-                if (v.origin) one["origin"] = v.origin->n();
-                volumes.push_back(std::move(one));
-            }
-            return Json{{"do", "make_volumes"}, {"volumes", std::move(volumes)}};
-        },
-        [](const RemoveVolumes& o) {
-            Json volumes = Json::array();
-            for (const auto& v : o.volumes) volumes.push_back({{"lv", v.lv_id}, {"thin", v.thin_id.n()}});
-            return Json{{"do", "remove_volumes"}, {"volumes", std::move(volumes)}};
-        }}, operation).dump();
+    return std::visit(
+               Overloaded{
+                   [](const MakePool&) { return Json{{"do", "make_pool"}}; },
+                   [](const GrowPool& o) {
+                       return Json{
+                           {"do", "grow_pool"}, {"data", o.data.n}, {"metadata", o.metadata.n}};
+                   },
+                   [](const ReduceVolume& o) {
+                       return Json{{"do", "reduce_volume"},
+                                   {"lv", o.lv_id},
+                                   {"thin", o.thin_id.n()},
+                                   {"size", o.size.n},
+                                   {"from", o.from.n}};
+                   },
+                   [](const MakeVolumes& o) {
+                       Json volumes = Json::array();
+                       for (const auto& v : o.volumes) {
+                           Json one{{"lv", v.lv_id}, {"thin", v.thin_id.n()}};
+                           if (v.origin) one["origin"] = v.origin->n();
+                           volumes.push_back(std::move(one));
+                       }
+                       return Json{{"do", "make_volumes"}, {"volumes", std::move(volumes)}};
+                   },
+                   [](const RemoveVolumes& o) {
+                       Json volumes = Json::array();
+                       for (const auto& v : o.volumes)
+                           volumes.push_back({{"lv", v.lv_id}, {"thin", v.thin_id.n()}});
+                       return Json{{"do", "remove_volumes"}, {"volumes", std::move(volumes)}};
+                   }},
+               operation)
+        .dump();
 }
 
 Result<RecordedOperation> operation_from_json(std::string_view text) {
     try {
         return parse(Json::parse(text));
     } catch (const Json::exception& e) {
-        return Error(Errc::corrupt, fmt::format("catalog: the pool's pending operation does not parse: {}", e.what()));
+        return Error(
+            Errc::corrupt,
+            fmt::format("catalog: the pool's pending operation does not parse: {}", e.what()));
     }
 }
 
 std::vector<PoolOperation> asked_of_pool(const RecordedOperation& operation) {
     std::vector<PoolOperation> asked;
-    std::visit(Overloaded{
-        [](const MakePool&) {},
-        [&](const GrowPool& o) {
-            if (o.metadata > MetadataBlocks(0)) asked.push_back(GrowMetadata{o.metadata});  // first: the data's bitmaps need room
-            if (o.data > DataBlocks(0)) asked.push_back(GrowData{o.data});
-        },
-        [&](const ReduceVolume& o) { asked.push_back(TrimThin{o.thin_id, o.from}); },
-        [&](const MakeVolumes& o) {
-            for (const auto& v : o.volumes) {
-                if (v.origin) asked.push_back(CreateSnapshot{v.thin_id, *v.origin});
-                else asked.push_back(CreateThin{v.thin_id});
-            }
-        },
-        [&](const RemoveVolumes& o) {
-            for (const auto& v : o.volumes) asked.push_back(RemoveThin{v.thin_id});
-        }}, operation);
+    std::visit(
+        Overloaded{[](const MakePool&) {},
+                   [&](const GrowPool& o) {
+                       if (o.metadata > MetadataBlocks(0))
+                           asked.push_back(
+                               GrowMetadata{o.metadata});  // first: the data's bitmaps need room
+                       if (o.data > DataBlocks(0)) asked.push_back(GrowData{o.data});
+                   },
+                   [&](const ReduceVolume& o) { asked.push_back(TrimThin{o.thin_id, o.from}); },
+                   [&](const MakeVolumes& o) {
+                       for (const auto& v : o.volumes) {
+                           if (v.origin) asked.push_back(CreateSnapshot{v.thin_id, *v.origin});
+                           else asked.push_back(CreateThin{v.thin_id});
+                       }
+                   },
+                   [&](const RemoveVolumes& o) {
+                       for (const auto& v : o.volumes) asked.push_back(RemoveThin{v.thin_id});
+                   }},
+        operation);
     return asked;
 }
 
-Result<> finish_operation(Catalog& catalog, std::int64_t pool_id, const RecordedOperation& operation) {
-    return std::visit(Overloaded{
-        [&](const MakePool&) { return catalog.confirm_lv(pool_id); },
-        [&](const GrowPool&) { return catalog.confirm_segments(pool_id); },
-        [&](const ReduceVolume& o) { return catalog.set_thin_size(o.lv_id, o.size); },
-        [&](const MakeVolumes& o) -> Result<> {
-            for (const auto& v : o.volumes) TRY(catalog.confirm_lv(v.lv_id));
-            return {};
-        },
-        [&](const RemoveVolumes& o) -> Result<> {
-            for (const auto& v : o.volumes) TRY(catalog.remove_lv(v.lv_id));
-            return {};
-        }}, operation);
+Result<> finish_operation(Catalog& catalog, std::int64_t pool_id,
+                          const RecordedOperation& operation) {
+    return std::visit(
+        Overloaded{[&](const MakePool&) { return catalog.confirm_lv(pool_id); },
+                   [&](const GrowPool&) { return catalog.confirm_segments(pool_id); },
+                   [&](const ReduceVolume& o) { return catalog.set_thin_size(o.lv_id, o.size); },
+                   [&](const MakeVolumes& o) -> Result<> {
+                       for (const auto& v : o.volumes) TRY(catalog.confirm_lv(v.lv_id));
+                       return {};
+                   },
+                   [&](const RemoveVolumes& o) -> Result<> {
+                       for (const auto& v : o.volumes) TRY(catalog.remove_lv(v.lv_id));
+                       return {};
+                   }},
+        operation);
 }
 
-Result<> undo_operation(Catalog& catalog, std::int64_t pool_id, const RecordedOperation& operation) {
-    return std::visit(Overloaded{
-        [&](const MakePool&) { return catalog.remove_lv(pool_id); },
-        [&](const GrowPool&) { return catalog.remove_pending_segments(pool_id); },
-        [](const ReduceVolume&) { return Result<>(); },
-        [&](const MakeVolumes& o) -> Result<> {
-            for (const auto& v : o.volumes) TRY(catalog.remove_lv(v.lv_id));
-            return {};
-        },
-        [](const RemoveVolumes&) { return Result<>(); }}, operation);
+Result<> undo_operation(Catalog& catalog, std::int64_t pool_id,
+                        const RecordedOperation& operation) {
+    return std::visit(
+        Overloaded{[&](const MakePool&) { return catalog.remove_lv(pool_id); },
+                   [&](const GrowPool&) { return catalog.remove_pending_segments(pool_id); },
+                   [](const ReduceVolume&) { return Result<>(); },
+                   [&](const MakeVolumes& o) -> Result<> {
+                       for (const auto& v : o.volumes) TRY(catalog.remove_lv(v.lv_id));
+                       return {};
+                   },
+                   [](const RemoveVolumes&) { return Result<>(); }},
+        operation);
 }
 
 }  // namespace thinvol

@@ -1,11 +1,14 @@
-// pool_operations: changes that touch the catalog and a pool, as they are recorded while they happen.
+// pool_operations: changes that touch the catalog and a pool, as they are recorded while they
+// happen.
 //
-// Each has four faces: what it writes to the catalog before the pool is asked (the caller's part, with the
-// record itself), what the pool is asked, and how the catalog goes on when the pool did it, or did not.
+// Each has four faces: what it writes to the catalog before the pool is asked (the caller's part,
+// with the record itself), what the pool is asked, and how the catalog goes on when the pool did
+// it, or did not.
 //
 // Units       as noted
-// Invariants  (1) a recorded operation can be asked of the pool again as long as the pool's transaction id is the
-//                 one from before it, and finished or undone any number of times
+// Invariants  (1) a recorded operation can be asked of the pool again as long as the pool's
+//                 transaction id is the one from before it, and finished or undone any number of
+//                 times
 // Errors      as Catalog's; corrupt for a record that does not parse
 // Threads     as the catalog's
 // Source      LVM2's thin pool messages, made recoverable: see ARCHITECTURE.md
@@ -48,7 +51,8 @@ struct GrowPool {
     DataBlocks data;
     MetadataBlocks metadata;
 };
-using RecordedOperation = std::variant<MakePool, MakeVolumes, RemoveVolumes, ReduceVolume, GrowPool>;
+using RecordedOperation =
+    std::variant<MakePool, MakeVolumes, RemoveVolumes, ReduceVolume, GrowPool>;
 
 std::string to_json(const RecordedOperation& operation);
 Result<RecordedOperation> operation_from_json(std::string_view text);
@@ -56,7 +60,8 @@ Result<RecordedOperation> operation_from_json(std::string_view text);
 // What the pool is asked; nothing for MakePool.
 std::vector<PoolOperation> asked_of_pool(const RecordedOperation& operation);
 // The rows as they are once the pool did it, or if it did not. Inside a catalog transaction.
-Result<> finish_operation(Catalog& catalog, std::int64_t pool_id, const RecordedOperation& operation);
+Result<> finish_operation(Catalog& catalog, std::int64_t pool_id,
+                          const RecordedOperation& operation);
 Result<> undo_operation(Catalog& catalog, std::int64_t pool_id, const RecordedOperation& operation);
 
 }  // namespace thinvol

@@ -20,30 +20,43 @@ bool definite(Errc code) { return code != Errc::io_error && code != Errc::corrup
 Result<PoolAnswer> PoolOwner::execute(const PoolRequest& request) {
     // An operation whose last step failed here, on a full disk say.
     if (TRY(session_.catalog.pending(pool_id_))) TRY(recover());
-    if (const auto before = TRY(session_.catalog.answer(request.id))) return answer_from_json(*before);
+    if (const auto before = TRY(session_.catalog.answer(request.id)))
+        return answer_from_json(*before);
     return std::visit([&](const auto& what) { return perform(request.id, what); }, request.what);
 }
 
 // --- the three steps -----------------------------------------------------------------------------
 
-Result<PendingRow> PoolOwner::begin(Transaction transaction, const PoolRow& pool, const std::string& id, const RecordedOperation& operation,
+Result<PendingRow> PoolOwner::begin(Transaction transaction, const PoolRow& pool,
+                                    const std::string& id, const RecordedOperation& operation,
                                     const PoolAnswer& answer) {
-    const PendingRow pending{pool_id_, id, pool.transaction_id, pool.transaction_id.next(), to_json(operation), to_json(Result<PoolAnswer>(answer))};
+    const PendingRow pending{pool_id_,
+                             id,
+                             pool.transaction_id,
+                             pool.transaction_id.next(),
+                             to_json(operation),
+                             to_json(Result<PoolAnswer>(answer))};
     TRY(session_.catalog.set_pending(pending));
     TRY(std::move(transaction).commit());
     return pending;
 }
 
-Result<PoolAnswer> PoolOwner::carry_out(const PendingRow& pending, const RecordedOperation& operation, const std::function<Result<>()>& before) {
+Result<PoolAnswer> PoolOwner::carry_out(const PendingRow& pending,
+                                        const RecordedOperation& operation,
+                                        const std::function<Result<>()>& before) {
     auto outcome = before ? before() : Result<>();
     if (outcome) {
         outcome = engine_.apply(asked_of_pool(operation), pending.from, pending.to);
-        // An I/O error does not say whether it happened: the pool has looked at its superblock since.
-        if (!outcome && !definite(outcome.error().code) && transaction_id() == pending.to) outcome = {};
+        // An I/O error does not say whether it happened: the pool has looked at its superblock
+        // since.
+        if (!outcome && !definite(outcome.error().code) && transaction_id() == pending.to)
+            outcome = {};
     }
     if (!outcome) {
         if (auto undone = undo(pending, operation); !undone) {
-            return Error(outcome.error().code, fmt::format("{}; and taking it back failed: {}", outcome.error().text, undone.error().text));
+            return Error(outcome.error().code,
+                         fmt::format("{}; and taking it back failed: {}", outcome.error().text,
+                                     undone.error().text));
         }
         return std::move(outcome).error();
     }
@@ -86,10 +99,14 @@ Result<> PoolOwner::flush_metadata() {
     return outcome;
 }
 
-Error PoolOwner::disagreement(TransactionId in_pool, const PoolRow& pool, const std::optional<PendingRow>& pending) const {
-    const std::string expected = pending ? fmt::format("{} or {}", pending->from, pending->to) : fmt::format("{}", pool.transaction_id);
-    return {Errc::corrupt, fmt::format("the pool's transaction id is {}, the catalog expects {}: one of the two was replaced by an older or newer "
-                                       "copy. Bring the matching catalog or physical volumes back", in_pool, expected)};
+Error PoolOwner::disagreement(TransactionId in_pool, const PoolRow& pool,
+                              const std::optional<PendingRow>& pending) const {
+    const std::string expected = pending ? fmt::format("{} or {}", pending->from, pending->to)
+                                         : fmt::format("{}", pool.transaction_id);
+    return {Errc::corrupt, fmt::format("the pool's transaction id is {}, the catalog expects {}: "
+                                       "one of the two was replaced by an older or newer "
+                                       "copy. Bring the matching catalog or physical volumes back",
+                                       in_pool, expected)};
 }
 
 Result<> PoolOwner::recover() {
@@ -109,7 +126,9 @@ Result<> PoolOwner::recover() {
         if (!outcome && !definite(outcome.error().code)) return std::move(outcome).error();
         if (!outcome) {
             Result<> dropped;
-            engine_.call([&](Pool&, PoolDevices& devices) { dropped = devices.drop_segments(session_, pool); });
+            engine_.call([&](Pool&, PoolDevices& devices) {
+                dropped = devices.drop_segments(session_, pool);
+            });
             TRY(std::move(dropped));
         }
     } else {
@@ -135,7 +154,8 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MakeVolumesRe
     const PoolRow pool = TRY(catalog.pool(pool_id_));
     const GroupRow vg = TRY(group(pool));
     if (pool.next_thin_id + request.volumes.size() > ThinId::max + 1ULL) {
-        return Error(Errc::unsupported, fmt::format("pool {}/{} has used all of its {} thin ids", vg.name, pool.lv.name, ThinId::max + 1));
+        return Error(Errc::unsupported, fmt::format("pool {}/{} has used all of its {} thin ids",
+                                                    vg.name, pool.lv.name, ThinId::max + 1));
     }
     MakeVolumes make;
     PoolAnswer answer;
@@ -147,7 +167,9 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MakeVolumesRe
         row.lv.name = wanted.name.empty() ? TRY(catalog.automatic_name(vg.id)) : wanted.name;
         TRY(check_volume_name(row.lv.name));
         if (TRY(catalog.lookup_lv(vg.id, row.lv.name))) {
-            return Error(Errc::exists, fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"", row.lv.name, vg.name));
+            return Error(Errc::exists,
+                         fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"",
+                                     row.lv.name, vg.name));
         }
         row.lv.kind = LvKind::thin;
         row.lv.read_only = wanted.read_only;
@@ -160,7 +182,9 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MakeVolumesRe
         std::optional<ThinId> origin;
         if (wanted.origin_id != 0) {
             const ThinRow from = TRY(catalog.thin(wanted.origin_id));
-            if (from.pool_id != pool_id_) return Error(Errc::invalid_argument, fmt::format("volume {}/{} is in another pool", vg.name, from.lv.name));
+            if (from.pool_id != pool_id_)
+                return Error(Errc::invalid_argument,
+                             fmt::format("volume {}/{} is in another pool", vg.name, from.lv.name));
             row.origin_id = from.lv.id;
             row.size = from.size;
             origin = from.thin_id;
@@ -168,7 +192,8 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MakeVolumesRe
         make.volumes.push_back({TRY(catalog.add_thin(row)), row.thin_id, origin});
         answer.names.push_back(row.lv.name);
     }
-    TRY(catalog.set_next_thin_id(pool_id_, static_cast<std::uint32_t>(pool.next_thin_id + request.volumes.size())));
+    TRY(catalog.set_next_thin_id(
+        pool_id_, static_cast<std::uint32_t>(pool.next_thin_id + request.volumes.size())));
     const PendingRow pending = TRY(begin(std::move(transaction), pool, id, make, answer));
     return carry_out(pending, make);
 }
@@ -180,7 +205,9 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const RemoveVolumes
         const ThinRow volume = TRY(catalog.thin(lv_id));
         if (exports_ != nullptr && exports_->has(lv_id)) {
             TRY(exports_->check_unused(lv_id));
-            if (!request.deactivate) return Error(Errc::busy, fmt::format("Logical volume {} is active", volume.lv.name));
+            if (!request.deactivate)
+                return Error(Errc::busy,
+                             fmt::format("Logical volume {} is active", volume.lv.name));
         }
         remove.volumes.push_back({lv_id, volume.thin_id});
     }
@@ -209,10 +236,12 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ResizeVolumeR
         sync_log(answer);
         return answer;
     }
-    const ReduceVolume reduce{request.lv_id, volume.thin_id, request.size, VirtualBlock(divide_up(request.size.n, to_bytes(pool.chunk_size).n))};
+    const ReduceVolume reduce{request.lv_id, volume.thin_id, request.size,
+                              VirtualBlock(divide_up(request.size.n, to_bytes(pool.chunk_size).n))};
     const PendingRow pending = TRY(begin(std::move(transaction), pool, id, reduce));
     auto outcome = carry_out(pending, reduce, [&] {
-        if (exports_ != nullptr) exports_->update(volume);  // nobody writes behind the new end from here on
+        if (exports_ != nullptr)
+            exports_->update(volume);  // nobody writes behind the new end from here on
         return zero_tail(pool, volume);
     });
     if (!outcome && exports_ != nullptr) exports_->update(TRY(catalog.thin(request.lv_id)));
@@ -224,7 +253,8 @@ Result<> PoolOwner::zero_tail(const PoolRow& pool, const ThinRow& volume) {
     const std::uint64_t chunk = to_bytes(pool.chunk_size).n;
     if (volume.size.n % chunk == 0) return {};
     Result<Volume*> open = Error(Errc::io_error, "not opened");
-    engine_.call([&](Pool& p, PoolDevices&) { open = p.open_volume(volume.thin_id, volume.size, false); });
+    engine_.call(
+        [&](Pool& p, PoolDevices&) { open = p.open_volume(volume.thin_id, volume.size, false); });
     IoRequest zero;
     zero.kind = IoKind::write_zeroes;
     zero.to_block_end = true;
@@ -236,7 +266,8 @@ Result<> PoolOwner::zero_tail(const PoolRow& pool, const ThinRow& volume) {
     return outcome;
 }
 
-Result<> PoolOwner::add_segments(const GroupRow& vg, const PoolRow& pool, SegmentRole role, Extents extents, const std::vector<std::int64_t>& pv_ids) {
+Result<> PoolOwner::add_segments(const GroupRow& vg, const PoolRow& pool, SegmentRole role,
+                                 Extents extents, const std::vector<std::int64_t>& pv_ids) {
     if (extents == Extents(0)) return {};
     Catalog& catalog = session_.catalog;
     const auto present = TRY(catalog.segments_of(pool.lv.id, role, true));
@@ -246,7 +277,8 @@ Result<> PoolOwner::add_segments(const GroupRow& vg, const PoolRow& pool, Segmen
     const Placement behind{last.pv_id, last.pv_start, last.length};
     Extents start = last.start + last.length;
     for (const Placement& place : TRY(free.take(extents, pv_ids, &behind))) {
-        TRY(catalog.add_segment({0, vg.id, pool.lv.id, role, start, place.length, place.pv_id, place.start, true}));
+        TRY(catalog.add_segment(
+            {0, vg.id, pool.lv.id, role, start, place.length, place.pv_id, place.start, true}));
         start += place.length;
     }
     return {};
@@ -261,11 +293,13 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ExtendPoolReq
     TRY(add_segments(vg, pool, SegmentRole::data, request.data, request.pv_ids));
     const auto sectors_of = [&](SegmentRole role) -> Result<Sectors> {
         Sectors sum(0);
-        for (const SegmentRow& s : TRY(catalog.segments_of(pool_id_, role, true))) sum += vg.extent_size * s.length.n;
+        for (const SegmentRow& s : TRY(catalog.segments_of(pool_id_, role, true)))
+            sum += vg.extent_size * s.length.n;
         return sum;
     };
     GrowPool grow{};
-    if (request.data > Extents(0)) grow.data = DataBlocks(TRY(sectors_of(SegmentRole::data)).n / pool.chunk_size.n);
+    if (request.data > Extents(0))
+        grow.data = DataBlocks(TRY(sectors_of(SegmentRole::data)).n / pool.chunk_size.n);
     if (request.metadata > Extents(0)) {
         const Sectors size = TRY(sectors_of(SegmentRole::metadata));
         grow.metadata = std::min(to_metadata_blocks(size), max_metadata_blocks);
@@ -282,14 +316,16 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ExtendPoolReq
     });
     if (answer) return answer;
     Result<> dropped;
-    engine_.call([&](Pool&, PoolDevices& devices) { dropped = devices.drop_segments(session_, pool); });
+    engine_.call(
+        [&](Pool&, PoolDevices& devices) { dropped = devices.drop_segments(session_, pool); });
     TRY(std::move(dropped));
     return answer;
 }
 
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const ActivateRequest& request) {
     if (exports_ == nullptr) return Error(Errc::unsupported, "the pool has no server");
-    for (const std::int64_t lv_id : request.lv_ids) TRY(exports_->add(TRY(session_.catalog.thin(lv_id))));
+    for (const std::int64_t lv_id : request.lv_ids)
+        TRY(exports_->add(TRY(session_.catalog.thin(lv_id))));
     return PoolAnswer{};
 }
 
@@ -334,7 +370,9 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const StatusRequest&) 
     return answer;
 }
 
-Result<PoolAnswer> PoolOwner::perform(const std::string&, const PinRequest&) { return Error(Errc::unsupported, "pins belong to a connection"); }
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const PinRequest&) {
+    return Error(Errc::unsupported, "pins belong to a connection");
+}
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const ReadMetadataRequest&) {
     return Error(Errc::unsupported, "pins belong to a connection");
 }

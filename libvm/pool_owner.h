@@ -1,15 +1,18 @@
 // PoolOwner: carries out requests on a pool, catalog and all, as whoever holds the pool's lock.
 //
-// A change of both catalog and pool takes three steps. (1) One catalog transaction records the operation and the
-// pool's next transaction id. (2) The pool does it and moves its id, in one commit. (3) One catalog transaction
-// finishes it; the group's log follows. After a crash the next owner sees how far it came: the record is gone: all
-// of it; the pool has the new id: step 3 is missing; the pool has the old id: step 2 is asked again, for it is all
-// or nothing. Anything else is an error that names both ids: a guess could lose a volume.
+// A change of both catalog and pool takes three steps. (1) One catalog transaction records the
+// operation and the pool's next transaction id. (2) The pool does it and moves its id, in one
+// commit. (3) One catalog transaction finishes it; the group's log follows. After a crash the next
+// owner sees how far it came: the record is gone: all of it; the pool has the new id: step 3 is
+// missing; the pool has the old id: step 2 is asked again, for it is all or nothing. Anything else
+// is an error that names both ids: a guess could lose a volume.
 //
 // Units       bytes of volumes, extents of the group
 // Invariants  (1) no catalog transaction is open while the pool works
-//             (2) a request that was carried out once is answered from the catalog when it comes again
-// Errors      not_found, exists, busy (a client has the volume open), out_of_space, corrupt (ids disagree), ...
+//             (2) a request that was carried out once is answered from the catalog when it comes
+//                 again
+// Errors      not_found, exists, busy (a client has the volume open), out_of_space, corrupt (ids
+//             disagree), ...
 // Threads     one request at a time
 // Source      LVM2's thin pool messages; ARCHITECTURE.md
 #pragma once
@@ -24,11 +27,11 @@ namespace thinvol {
 class Exports {
 public:
     virtual ~Exports() = default;
-    virtual Result<> add(const ThinRow& volume) = 0;     // there already: nothing happens
-    virtual Result<> remove(std::int64_t lv_id) = 0;     // busy while clients are connected
+    virtual Result<> add(const ThinRow& volume) = 0;  // there already: nothing happens
+    virtual Result<> remove(std::int64_t lv_id) = 0;  // busy while clients are connected
     virtual bool has(std::int64_t lv_id) = 0;
     virtual Result<> check_unused(std::int64_t lv_id) = 0;
-    virtual void update(const ThinRow& volume) = 0;      // its name or size changed
+    virtual void update(const ThinRow& volume) = 0;  // its name or size changed
     virtual std::vector<ActiveVolume> list() = 0;
 };
 
@@ -56,19 +59,23 @@ private:
     Result<PoolAnswer> perform(const std::string& id, const ReadMetadataRequest& request);
 
     // Step 1 ends with begin(), which commits the transaction that the rows were written in.
-    Result<PendingRow> begin(Transaction transaction, const PoolRow& pool, const std::string& id, const RecordedOperation& operation,
-                             const PoolAnswer& answer = {});
-    // Steps 2 and 3. `before` is what else must succeed first; if it does not, the operation is taken back.
-    Result<PoolAnswer> carry_out(const PendingRow& pending, const RecordedOperation& operation, const std::function<Result<>()>& before = {});
+    Result<PendingRow> begin(Transaction transaction, const PoolRow& pool, const std::string& id,
+                             const RecordedOperation& operation, const PoolAnswer& answer = {});
+    // Steps 2 and 3. `before` is what else must succeed first; if it does not, the operation is
+    // taken back.
+    Result<PoolAnswer> carry_out(const PendingRow& pending, const RecordedOperation& operation,
+                                 const std::function<Result<>()>& before = {});
     Result<> finish(const PendingRow& pending, const RecordedOperation& operation);
     Result<> undo(const PendingRow& pending, const RecordedOperation& operation);
     Result<> flush_metadata();
-    Error disagreement(TransactionId in_pool, const PoolRow& pool, const std::optional<PendingRow>& pending) const;
+    Error disagreement(TransactionId in_pool, const PoolRow& pool,
+                       const std::optional<PendingRow>& pending) const;
     void sync_log(PoolAnswer& answer);
     TransactionId transaction_id();
     Result<GroupRow> group(const PoolRow& pool) { return session_.catalog.group(pool.lv.vg_id); }
     Result<> zero_tail(const PoolRow& pool, const ThinRow& volume);
-    Result<> add_segments(const GroupRow& group, const PoolRow& pool, SegmentRole role, Extents extents, const std::vector<std::int64_t>& pv_ids);
+    Result<> add_segments(const GroupRow& group, const PoolRow& pool, SegmentRole role,
+                          Extents extents, const std::vector<std::int64_t>& pv_ids);
 
     Session& session_;
     PoolEngine& engine_;

@@ -15,7 +15,8 @@ void from_json(const nlohmann::json& j, Count<U>& c) {
     c.n = j.get<std::uint64_t>();
 }
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MakeVolumesRequest::One, name, size, origin_id, read_only, skip_activation)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MakeVolumesRequest::One, name, size, origin_id, read_only,
+                                   skip_activation)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MakeVolumesRequest, volumes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RemoveVolumesRequest, lv_ids, deactivate)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResizeVolumeRequest, lv_id, size)
@@ -24,7 +25,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActiveVolume, lv_id, clients, mapped_blocks, uri)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolAnswer, warnings, names, mode, trouble, needs_check, transaction_id, data_blocks, data_used, metadata_blocks,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolAnswer, warnings, names, mode, trouble, needs_check,
+                                   transaction_id, data_blocks, data_used, metadata_blocks,
                                    metadata_used, flushes, commits, pid, active, bytes_following)
 void to_json(nlohmann::json& j, const StatusRequest&) { j = nlohmann::json::object(); }
 void from_json(const nlohmann::json&, StatusRequest&) {}
@@ -39,8 +41,9 @@ using Json = nlohmann::json;
 using What = decltype(PoolRequest::what);
 
 // In the order of the variant.
-constexpr std::array<std::string_view, std::variant_size_v<What>> words{"make_volumes", "remove_volumes", "resize_volume", "extend_pool", "activate",
-                                                                        "deactivate", "status", "refresh", "pin", "read_metadata"};
+constexpr std::array<std::string_view, std::variant_size_v<What>> words{
+    "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "activate",
+    "deactivate",   "status",         "refresh",       "pin",         "read_metadata"};
 
 template <std::size_t i = 0>
 What parse_what(std::string_view word, const Json& arguments) {
@@ -51,20 +54,24 @@ What parse_what(std::string_view word, const Json& arguments) {
     throw Json::other_error::create(501, fmt::format("unknown request \"{}\"", word), &arguments);
 }
 
-Error not_understood(const char* what, const std::exception& e) { return {Errc::invalid_argument, fmt::format("{} not understood: {}", what, e.what())}; }
+Error not_understood(const char* what, const std::exception& e) {
+    return {Errc::invalid_argument, fmt::format("{} not understood: {}", what, e.what())};
+}
 
 }  // namespace
 
 std::string to_json(const PoolRequest& request) {
     Json arguments;
     std::visit([&](const auto& what) { to_json(arguments, what); }, request.what);
-    return Json{{"id", request.id}, {"do", words[request.what.index()]}, {"with", arguments}}.dump();
+    return Json{{"id", request.id}, {"do", words[request.what.index()]}, {"with", arguments}}
+        .dump();
 }
 
 Result<PoolRequest> request_from_json(std::string_view text) {
     try {
         const Json j = Json::parse(text);
-        return PoolRequest{j.at("id").get<std::string>(), parse_what(j.at("do").get<std::string>(), j.at("with"))};
+        return PoolRequest{j.at("id").get<std::string>(),
+                           parse_what(j.at("do").get<std::string>(), j.at("with"))};
     } catch (const Json::exception& e) {
         return not_understood("request", e);
     }
@@ -72,7 +79,9 @@ Result<PoolRequest> request_from_json(std::string_view text) {
 
 std::string to_json(const Result<PoolAnswer>& answer) {
     if (answer) return Json{{"answer", *answer}}.dump();
-    return Json{{"error", {{"code", static_cast<int>(answer.error().code)}, {"text", answer.error().text}}}}.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return Json{
+        {"error", {{"code", static_cast<int>(answer.error().code)}, {"text", answer.error().text}}}}
+        .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 Result<PoolAnswer> answer_from_json(std::string_view text) {
@@ -80,8 +89,10 @@ Result<PoolAnswer> answer_from_json(std::string_view text) {
         const Json j = Json::parse(text);
         if (!j.contains("error")) return j.at("answer").get<PoolAnswer>();
         const int code = j.at("error").at("code").get<int>();
-        const bool known = code >= static_cast<int>(Errc::io_error) && code <= static_cast<int>(Errc::read_only);
-        return Error(known ? static_cast<Errc>(code) : Errc::io_error, j.at("error").at("text").get<std::string>());
+        const bool known =
+            code >= static_cast<int>(Errc::io_error) && code <= static_cast<int>(Errc::read_only);
+        return Error(known ? static_cast<Errc>(code) : Errc::io_error,
+                     j.at("error").at("text").get<std::string>());
     } catch (const Json::exception& e) {
         return not_understood("answer", e);
     }

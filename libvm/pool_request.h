@@ -1,7 +1,8 @@
 // pool_request: what the owner of a pool can be asked, in this process or over its control socket.
 //
 // Units       bytes of volumes, extents of the group
-// Invariants  (1) a request has a UUID; asked again with the same one, the owner answers as the first time
+// Invariants  (1) a request has a UUID; asked again with the same one, the owner answers as the
+//                 first time
 //             (2) objects are named by their catalog ids: a rename in between disturbs nothing
 // Errors      invalid_argument for text that is no request
 // Threads     any; values
@@ -49,7 +50,8 @@ struct DeactivateRequest {
 struct StatusRequest {};
 // Names of volumes changed in the catalog.
 struct RefreshRequest {};
-// The durable transaction stays as it is while this connection lives; answered with its superblock and size.
+// The durable transaction stays as it is while this connection lives; answered with its superblock
+// and size.
 struct PinRequest {};
 // Metadata blocks of the pinned transaction.
 struct ReadMetadataRequest {
@@ -59,8 +61,9 @@ struct ReadMetadataRequest {
 
 struct PoolRequest {
     std::string id;
-    std::variant<MakeVolumesRequest, RemoveVolumesRequest, ResizeVolumeRequest, ExtendPoolRequest, ActivateRequest, DeactivateRequest,
-                 StatusRequest, RefreshRequest, PinRequest, ReadMetadataRequest>
+    std::variant<MakeVolumesRequest, RemoveVolumesRequest, ResizeVolumeRequest, ExtendPoolRequest,
+                 ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest, PinRequest,
+                 ReadMetadataRequest>
         what;
 };
 

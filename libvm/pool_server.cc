@@ -25,7 +25,8 @@ namespace {
 constexpr auto lock_wait = std::chrono::seconds(10);
 constexpr auto commit_interval = std::chrono::seconds(1);
 constexpr auto patience = std::chrono::seconds(10);  // with the last clients and commits
-constexpr auto idle_limit = std::chrono::seconds(10);  // without ever having been asked to activate anything
+constexpr auto idle_limit =
+    std::chrono::seconds(10);  // without ever having been asked to activate anything
 constexpr std::size_t control_connections_max = 64;
 constexpr std::uint64_t read_blocks_max = 2048;
 
@@ -37,7 +38,8 @@ public:
     void call(const std::function<void(Pool&, PoolDevices&)>& body) override {
         reactor_.call([&] { body(local_.pool(), local_.devices()); });
     }
-    Result<> apply(std::vector<PoolOperation> operations, TransactionId from, TransactionId to) override {
+    Result<> apply(std::vector<PoolOperation> operations, TransactionId from,
+                   TransactionId to) override {
         ApplyRequest request;
         request.operations = std::move(operations);
         request.from = from;
@@ -65,18 +67,30 @@ private:
 
 class ServedExports : public Exports {
 public:
-    ServedExports(Reactor& reactor, NbdServer& nbd, std::filesystem::path socket) : reactor_(reactor), nbd_(nbd), socket_(std::move(socket)) {}
+    ServedExports(Reactor& reactor, NbdServer& nbd, std::filesystem::path socket)
+        : reactor_(reactor), nbd_(nbd), socket_(std::move(socket)) {}
 
-    Result<> add(const ThinRow& v) override { return there<Result<>>([&] { return nbd_.add(v); }); }
-    Result<> remove(std::int64_t id) override { return there<Result<>>([&] { return nbd_.remove(id); }); }
-    bool has(std::int64_t id) override { return there<bool>([&] { return nbd_.has(id); }); }
-    Result<> check_unused(std::int64_t id) override { return there<Result<>>([&] { return nbd_.check_unused(id); }); }
-    void update(const ThinRow& v) override { reactor_.call([&] { nbd_.update(v); }); }
+    Result<> add(const ThinRow& v) override {
+        return there<Result<>>([&] { return nbd_.add(v); });
+    }
+    Result<> remove(std::int64_t id) override {
+        return there<Result<>>([&] { return nbd_.remove(id); });
+    }
+    bool has(std::int64_t id) override {
+        return there<bool>([&] { return nbd_.has(id); });
+    }
+    Result<> check_unused(std::int64_t id) override {
+        return there<Result<>>([&] { return nbd_.check_unused(id); });
+    }
+    void update(const ThinRow& v) override {
+        reactor_.call([&] { nbd_.update(v); });
+    }
     std::vector<ActiveVolume> list() override {
         return there<std::vector<ActiveVolume>>([&] {
             std::vector<ActiveVolume> active;
             for (const auto& [id, e] : nbd_.exports()) {
-                const std::uint64_t mapped = e->volume->device == nullptr ? 0 : e->volume->device->details.mapped_blocks;
+                const std::uint64_t mapped =
+                    e->volume->device == nullptr ? 0 : e->volume->device->details.mapped_blocks;
                 active.push_back({id, e->clients, mapped, nbd_uri(e->name, socket_)});
             }
             return active;
@@ -98,7 +112,9 @@ private:
 class Server {
 public:
     Server(const Environment& environment, Session session, Session control_session)
-        : environment_(environment), session_(std::move(session)), control_session_(std::move(control_session)) {}
+        : environment_(environment),
+          session_(std::move(session)),
+          control_session_(std::move(control_session)) {}
     Result<> open(const std::string& pool_uuid);
     void serve();
 
@@ -115,9 +131,11 @@ private:
     };
     void accept_control();
     void converse(ControlConnection& connection);
-    Result<PoolAnswer> execute(const PoolRequest& request, std::optional<PinnedReader>& pinned, std::vector<std::byte>& following);
+    Result<PoolAnswer> execute(const PoolRequest& request, std::optional<PinnedReader>& pinned,
+                               std::vector<std::byte>& following);
     Result<PoolAnswer> pin(std::optional<PinnedReader>& pinned, std::vector<std::byte>& following);
-    static Result<PoolAnswer> read(PinnedReader& pinned, const ReadMetadataRequest& request, std::vector<std::byte>& following);
+    static Result<PoolAnswer> read(PinnedReader& pinned, const ReadMetadataRequest& request,
+                                   std::vector<std::byte>& following);
     void stop();
 
     Environment environment_;
@@ -137,7 +155,8 @@ private:
     std::mutex request_mutex_;
     std::list<ControlConnection> control_;  // the reactor's thread
     bool asked_to_activate_ = false;        // the reactor's thread
-    // Once stopping_ is set no request begins; the reactor goes on until those that had begun have ended.
+    // Once stopping_ is set no request begins; the reactor goes on until those that had begun have
+    // ended.
     std::atomic<bool> stopping_ = false;
     std::atomic<int> executing_ = 0;
     std::chrono::steady_clock::time_point stop_began_;
@@ -148,7 +167,8 @@ Result<> Server::open(const std::string& pool_uuid) {
     if (!row) return Error(Errc::not_found, fmt::format("no pool {}", pool_uuid));
     pool_ = *row;
     group_ = TRY(session_.catalog.group(pool_.lv.vg_id));
-    if (auto ring = Ring::open(256)) ring_ = std::move(*ring);  // refused in some containers: then without
+    if (auto ring = Ring::open(256))
+        ring_ = std::move(*ring);  // refused in some containers: then without
     const auto end = std::chrono::steady_clock::now() + lock_wait;
     for (;;) {
         auto local = LocalPool::open(session_, group_, pool_, ring_.get(), true);
@@ -156,8 +176,10 @@ Result<> Server::open(const std::string& pool_uuid) {
             local_ = std::move(*local);
             break;
         }
-        if (local.error().code != Errc::busy || std::chrono::steady_clock::now() > end) return std::move(local).error();
-        if (ControlClient::connect(environment_.control_socket(pool_uuid))) return Error(Errc::exists, "the pool is served already");
+        if (local.error().code != Errc::busy || std::chrono::steady_clock::now() > end)
+            return std::move(local).error();
+        if (ControlClient::connect(environment_.control_socket(pool_uuid)))
+            return Error(Errc::exists, "the pool is served already");
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     TRY(make_private_directory(environment_.run_dir));
@@ -180,7 +202,8 @@ Result<> Server::open(const std::string& pool_uuid) {
         signalfd_siginfo info{};
         while (::read(signals_.get(), &info, sizeof info) == sizeof info) stop();
     });
-    if (ring_) reactor_.watch(ring_->event_fd(), EPOLLIN, [this](std::uint32_t) { ring_->acknowledge(); });
+    if (ring_)
+        reactor_.watch(ring_->event_fd(), EPOLLIN, [this](std::uint32_t) { ring_->acknowledge(); });
     reactor_.every(commit_interval, [this] { local_->pool().commit_if_changed(); });
     return {};
 }
@@ -215,7 +238,8 @@ void Server::serve() {
         fmt::print(stderr, "thinvold: giving up waiting for requests in flight\n");
         std::_Exit(1);
     }
-    // Whoever waits for an answer gets it; whoever would ask now is cut off and asks the next owner.
+    // Whoever waits for an answer gets it; whoever would ask now is cut off and asks the next
+    // owner.
     reactor_.forget(control_socket_.get());
     control_socket_.reset();
     for (ControlConnection& connection : control_) ::shutdown(connection.socket.get(), SHUT_RD);
@@ -233,7 +257,9 @@ void Server::accept_control() {
         return c.ended.load();
     });
     UniqueFd client(::accept4(control_socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!client || !peer_may_connect(client.get()) || control_.size() >= control_connections_max || stopping_) return;
+    if (!client || !peer_may_connect(client.get()) || control_.size() >= control_connections_max ||
+        stopping_)
+        return;
     ControlConnection& connection = control_.emplace_back();
     connection.socket = std::move(client);
     connection.thread = std::thread([this, &connection] { converse(connection); });
@@ -250,9 +276,12 @@ void Server::converse(ControlConnection& connection) {
         ++executing_;
         if (!stopping_) {
             const auto request = request_from_json(**text);
-            const auto answer = request ? execute(*request, pinned, following) : Result<PoolAnswer>(request.error());
-            going = send_frame(fd, to_json(answer)).has_value() && send_bytes(fd, following).has_value();
-            const bool activates = request && std::holds_alternative<ActivateRequest>(request->what);
+            const auto answer = request ? execute(*request, pinned, following)
+                                        : Result<PoolAnswer>(request.error());
+            going = send_frame(fd, to_json(answer)).has_value() &&
+                    send_bytes(fd, following).has_value();
+            const bool activates =
+                request && std::holds_alternative<ActivateRequest>(request->what);
             served_->call([&](Pool&, PoolDevices&) {
                 asked_to_activate_ = asked_to_activate_ || activates;
                 if (asked_to_activate_ && nbd_->empty()) stop();
@@ -267,7 +296,8 @@ void Server::converse(ControlConnection& connection) {
     connection.ended = true;
 }
 
-Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<PinnedReader>& pinned, std::vector<std::byte>& following) {
+Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<PinnedReader>& pinned,
+                                   std::vector<std::byte>& following) {
     if (std::holds_alternative<PinRequest>(request.what)) return pin(pinned, following);
     if (const auto* read_request = std::get_if<ReadMetadataRequest>(&request.what)) {
         if (!pinned) return Error(Errc::invalid_argument, "nothing is pinned on this connection");
@@ -277,7 +307,8 @@ Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<Pin
     return owner_->execute(request);
 }
 
-Result<PoolAnswer> Server::pin(std::optional<PinnedReader>& pinned, std::vector<std::byte>& following) {
+Result<PoolAnswer> Server::pin(std::optional<PinnedReader>& pinned,
+                               std::vector<std::byte>& following) {
     if (pinned) return Error(Errc::exists, "this connection has a pinned transaction already");
     Result<Pool::Pin> taken = Error(Errc::io_error, "not pinned");
     std::uint64_t blocks = 0;
@@ -304,12 +335,15 @@ Result<PoolAnswer> Server::pin(std::optional<PinnedReader>& pinned, std::vector<
     return answer;
 }
 
-Result<PoolAnswer> Server::read(PinnedReader& pinned, const ReadMetadataRequest& request, std::vector<std::byte>& following) {
+Result<PoolAnswer> Server::read(PinnedReader& pinned, const ReadMetadataRequest& request,
+                                std::vector<std::byte>& following) {
     if (request.count == 0 || request.count > read_blocks_max) {
-        return Error(Errc::invalid_argument, fmt::format("{} blocks at once, the most is {}", request.count, read_blocks_max));
+        return Error(Errc::invalid_argument, fmt::format("{} blocks at once, the most is {}",
+                                                         request.count, read_blocks_max));
     }
     following.resize(request.count * metadata_block_bytes);
-    TRY(read_now(pinned.devices->metadata(), Sector(request.first * (metadata_block_bytes / sector_bytes)), following));
+    TRY(read_now(pinned.devices->metadata(),
+                 Sector(request.first * (metadata_block_bytes / sector_bytes)), following));
     PoolAnswer answer;
     answer.bytes_following = following.size();
     return answer;
@@ -317,9 +351,11 @@ Result<PoolAnswer> Server::read(PinnedReader& pinned, const ReadMetadataRequest&
 
 }  // namespace
 
-Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid, const std::function<void(const Result<>&)>& ready) {
+Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid,
+                         const std::function<void(const Result<>&)>& ready) {
     const auto start = [&]() -> Result<std::unique_ptr<Server>> {
-        auto server = std::make_unique<Server>(environment, TRY(Session::open(environment)), TRY(Session::open(environment)));
+        auto server = std::make_unique<Server>(environment, TRY(Session::open(environment)),
+                                               TRY(Session::open(environment)));
         TRY(server->open(pool_uuid));
         return server;
     };

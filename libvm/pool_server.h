@@ -1,8 +1,9 @@
-// PoolServer: what thinvold runs: one pool, its exports over NBD, and the control socket that commands talk to.
+// PoolServer: what thinvold runs: one pool, its exports over NBD, and the control socket that
+// commands talk to.
 //
-// The reactor's thread owns the pool and the clients' sockets. Each control connection has a thread of its own;
-// requests are carried out one at a time, and reach the pool by calls to the reactor. So the catalog's flushes
-// never hold up a client's I/O.
+// The reactor's thread owns the pool and the clients' sockets. Each control connection has a thread
+// of its own; requests are carried out one at a time, and reach the pool by calls to the reactor.
+// So the catalog's flushes never hold up a client's I/O.
 //
 // Units       none
 // Invariants  (1) the pool's lock is held from before the sockets exist until after they are gone
@@ -18,7 +19,9 @@
 
 namespace thinvol {
 
-// Serves the pool until it has no exports any more. `ready` is told, once, whether requests can be sent now.
-Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid, const std::function<void(const Result<>&)>& ready);
+// Serves the pool until it has no exports any more. `ready` is told, once, whether requests can be
+// sent now.
+Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid,
+                         const std::function<void(const Result<>&)>& ready);
 
 }  // namespace thinvol

@@ -48,10 +48,12 @@ Result<PvLabel> decode(const Block& block) {
     std::memcpy(&disk, block.data(), sizeof disk);
     if (disk.magic != magic) return Error(Errc::not_found, "it is not a physical volume");
     if (disk.crc.get() != crc_of(block)) {
-        return Error(Errc::corrupt, fmt::format("label: checksum {:#010x}, expected {:#010x}", disk.crc.get(), crc_of(block)));
+        return Error(Errc::corrupt, fmt::format("label: checksum {:#010x}, expected {:#010x}",
+                                                disk.crc.get(), crc_of(block)));
     }
     if (disk.version.get() != label_version) {
-        return Error(Errc::unsupported, fmt::format("label: version {}, this program knows {}", disk.version.get(), label_version));
+        return Error(Errc::unsupported, fmt::format("label: version {}, this program knows {}",
+                                                    disk.version.get(), label_version));
     }
     PvLabel label;
     label.sequence = disk.sequence.get();
@@ -64,7 +66,8 @@ Result<PvLabel> decode(const Block& block) {
     label.log_at = Sector(disk.log_at.get());
     label.log_length = Sectors(disk.log_length.get());
     label.io_mode = disk.io_mode.get() == 1 ? IoMode::direct : IoMode::buffered;
-    label.group_name.assign(disk.group_name.data(), ::strnlen(disk.group_name.data(), disk.group_name.size()));
+    label.group_name.assign(disk.group_name.data(),
+                            ::strnlen(disk.group_name.data(), disk.group_name.size()));
     return label;
 }
 
@@ -82,7 +85,9 @@ Block encode(const PvLabel& label) {
     disk.log_at.set(label.log_at.n);
     disk.log_length.set(label.log_length.n);
     disk.io_mode.set(label.io_mode == IoMode::direct ? 1 : 0);
-    std::copy_n(label.group_name.data(), std::min(label.group_name.size(), disk.group_name.size() - 1), disk.group_name.data());
+    std::copy_n(label.group_name.data(),
+                std::min(label.group_name.size(), disk.group_name.size() - 1),
+                disk.group_name.data());
     Block block{};
     std::memcpy(block.data(), &disk, sizeof disk);
     store_le<std::uint32_t>(block.data() + offsetof(DiskLabel, crc), crc_of(block));
@@ -98,7 +103,8 @@ Result<PvLabel> read_label(BlockQueue& device) {
     for (const Sector place : places) {
         TRY(read_now(device, place, block));
         auto label = decode(block);
-        const bool better = label ? !best || label->sequence > best->sequence : !best && best.error().code == Errc::not_found;
+        const bool better = label ? !best || label->sequence > best->sequence
+                                  : !best && best.error().code == Errc::not_found;
         if (better) best = std::move(label);
     }
     return best;

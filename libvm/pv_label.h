@@ -1,8 +1,8 @@
 // PvLabel: what the first MiB of a physical volume says about it.
 //
-// Two copies of 4096 bytes, at 4096 and 8192; the valid one with the higher sequence number counts, so that a
-// torn write leaves the other. Behind them, up to data_start, is the place of the group's first log (pv_log.h);
-// a larger log has hidden extents, and the label says where.
+// Two copies of 4096 bytes, at 4096 and 8192; the valid one with the higher sequence number counts,
+// so that a torn write leaves the other. Behind them, up to data_start, is the place of the group's
+// first log (pv_log.h); a larger log has hidden extents, and the label says where.
 //
 //   offset size field
 //        0    8 magic "THINVOL\n"

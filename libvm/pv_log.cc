@@ -67,7 +67,9 @@ std::string text_of(const std::vector<Catalog::Change>& changes) {
     return text;
 }
 
-Sectors sectors_for(std::uint64_t bytes) { return to_sectors(Bytes(divide_up(bytes, block_bytes) * block_bytes)); }
+Sectors sectors_for(std::uint64_t bytes) {
+    return to_sectors(Bytes(divide_up(bytes, block_bytes) * block_bytes));
+}
 
 // The checksum of a block run whose own checksum field lies at `field`.
 std::uint32_t crc_without(std::span<std::byte> bytes, std::size_t field) {
@@ -85,10 +87,13 @@ Result<PvLog::Header> PvLog::read_header(Sector at) const {
     TRY(read_now(device_, at, block.span()));
     DiskHeader disk;
     std::memcpy(&disk, block.span().data(), sizeof disk);
-    const bool valid = disk.magic == header_magic && disk.crc.get() == crc_without(block.span(), offsetof(DiskHeader, crc)) &&
-                       disk.version.get() == log_version && disk.group == group_ && disk.bytes.get() <= to_bytes(half_).n - block_bytes;
+    const bool valid = disk.magic == header_magic &&
+                       disk.crc.get() == crc_without(block.span(), offsetof(DiskHeader, crc)) &&
+                       disk.version.get() == log_version && disk.group == group_ &&
+                       disk.bytes.get() <= to_bytes(half_).n - block_bytes;
     if (!valid) return Header{};
-    return Header{disk.generation.get(), static_cast<std::int64_t>(disk.last_change.get()), disk.bytes.get(), disk.text_crc.get()};
+    return Header{disk.generation.get(), static_cast<std::int64_t>(disk.last_change.get()),
+                  disk.bytes.get(), disk.text_crc.get()};
 }
 
 Result<PvLog> PvLog::open(BlockQueue& device, Sector at, Sectors length, const UuidBytes& group) {
@@ -112,15 +117,18 @@ Result<> PvLog::scan(Visit&& visit) {
     last_change_ = header_.last_change;
     constexpr std::uint64_t window_bytes = 64 * 1024;
     while (tail_ < end) {
-        std::optional<Blocks> window(std::in_place, std::min(window_bytes, to_bytes(end - tail_).n));
+        std::optional<Blocks> window(std::in_place,
+                                     std::min(window_bytes, to_bytes(end - tail_).n));
         TRY(read_now(device_, tail_, window->span()));
         std::uint64_t used = 0;
         while (used < window->span().size()) {
             auto rest = window->span().subspan(used);
             DiskRecord disk;
             std::memcpy(&disk, rest.data(), sizeof disk);
-            const std::uint64_t whole = divide_up(sizeof disk + disk.bytes.get(), block_bytes) * block_bytes;
-            if (disk.magic != record_magic || disk.generation.get() != generation_ || whole > to_bytes(end - tail_).n - used) {
+            const std::uint64_t whole =
+                divide_up(sizeof disk + disk.bytes.get(), block_bytes) * block_bytes;
+            if (disk.magic != record_magic || disk.generation.get() != generation_ ||
+                whole > to_bytes(end - tail_).n - used) {
                 tail_ += to_sectors(Bytes(used));
                 return {};
             }
@@ -135,7 +143,8 @@ Result<> PvLog::scan(Visit&& visit) {
                 tail_ += to_sectors(Bytes(used));
                 return {};
             }
-            visit(std::string_view(reinterpret_cast<const char*>(rest.data()) + sizeof disk, disk.bytes.get()));
+            visit(std::string_view(reinterpret_cast<const char*>(rest.data()) + sizeof disk,
+                                   disk.bytes.get()));
             last_change_ = static_cast<std::int64_t>(disk.last_change.get());
             used += whole;
         }
@@ -150,7 +159,8 @@ Result<> PvLog::append(const std::vector<Catalog::Change>& changes) {
     const std::string text = text_of(changes);
     Blocks record(sizeof(DiskRecord) + text.size());
     const Sectors length = to_sectors(Bytes(record.span().size()));
-    if (tail_ + length > half_at(generation_) + half_) return Error(Errc::out_of_space, "the group's log is full");
+    if (tail_ + length > half_at(generation_) + half_)
+        return Error(Errc::out_of_space, "the group's log is full");
     DiskRecord disk{};
     disk.magic = record_magic;
     disk.bytes.set(static_cast<std::uint32_t>(text.size()));
@@ -158,7 +168,8 @@ Result<> PvLog::append(const std::vector<Catalog::Change>& changes) {
     disk.last_change.set(static_cast<std::uint64_t>(changes.back().seq));
     std::memcpy(record.span().data(), &disk, sizeof disk);
     std::memcpy(record.span().data() + sizeof disk, text.data(), text.size());
-    store_le<std::uint32_t>(record.span().data() + offsetof(DiskRecord, crc), crc32c(record.span()));
+    store_le<std::uint32_t>(record.span().data() + offsetof(DiskRecord, crc),
+                            crc32c(record.span()));
     TRY(write_now(device_, tail_, record.span(), true));
     tail_ += length;
     last_change_ = changes.back().seq;
@@ -172,8 +183,10 @@ Sectors PvLog::area_for(const std::vector<Catalog::Change>& rows) {
 
 Result<> PvLog::checkpoint(const std::vector<Catalog::Change>& rows, std::int64_t last_change) {
     const std::string text = text_of(rows);
-    // A quarter of the half is kept for changes; otherwise the next one would be a checkpoint again.
-    if (text.size() + block_bytes > to_bytes(half_).n / 4 * 3) return Error(Errc::out_of_space, "the group's log area is too small");
+    // A quarter of the half is kept for changes; otherwise the next one would be a checkpoint
+    // again.
+    if (text.size() + block_bytes > to_bytes(half_).n / 4 * 3)
+        return Error(Errc::out_of_space, "the group's log area is too small");
     const std::uint64_t generation = generation_ + 1;
     const Sector half = half_at(generation);
     Blocks body(std::max<std::uint64_t>(1, text.size()));
@@ -190,7 +203,8 @@ Result<> PvLog::checkpoint(const std::vector<Catalog::Change>& rows, std::int64_
     disk.text_crc.set(crc32c(std::as_bytes(std::span(text))));
     Blocks header(block_bytes);
     std::memcpy(header.span().data(), &disk, sizeof disk);
-    store_le<std::uint32_t>(header.span().data() + offsetof(DiskHeader, crc), crc32c(header.span()));
+    store_le<std::uint32_t>(header.span().data() + offsetof(DiskHeader, crc),
+                            crc32c(header.span()));
     TRY(write_now(device_, half, header.span(), true));
     generation_ = generation;
     header_ = {generation, last_change, text.size(), disk.text_crc.get()};
@@ -202,7 +216,8 @@ Result<> PvLog::checkpoint(const std::vector<Catalog::Change>& rows, std::int64_
 Result<std::vector<std::string>> PvLog::read_all() {
     std::vector<std::string> lines;
     const auto split = [&](std::string_view text) {
-        for (std::size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
+        for (std::size_t end; (end = text.find('\n')) != std::string_view::npos;
+             text.remove_prefix(end + 1)) {
             lines.emplace_back(text.substr(0, end));
         }
     };
@@ -211,7 +226,9 @@ Result<std::vector<std::string>> PvLog::read_all() {
     TRY(read_now(device_, half_at(generation_) + block_sectors, body.span()));
     const auto text = body.span().first(header_.bytes);
     if (crc32c(text) != header_.crc) {
-        return Error(Errc::corrupt, fmt::format("the group's log: checkpoint checksum {:#010x}, expected {:#010x}", crc32c(text), header_.crc));
+        return Error(Errc::corrupt,
+                     fmt::format("the group's log: checkpoint checksum {:#010x}, expected {:#010x}",
+                                 crc32c(text), header_.crc));
     }
     split({reinterpret_cast<const char*>(text.data()), text.size()});
     TRY(scan(split));

@@ -1,15 +1,18 @@
-// PvLog: a copy of a group's catalog rows on its physical volumes, from which a lost catalog is made anew.
+// PvLog: a copy of a group's catalog rows on its physical volumes, from which a lost catalog is
+// made anew.
 //
-// The area has two halves. A half begins with a header, then a checkpoint (every row), then records with the
-// changes since, each in 4096-byte blocks. A new checkpoint goes to the other half, and counts once its header
-// is written; the half with the higher generation is the one that is read.
+// The area has two halves. A half begins with a header, then a checkpoint (every row), then records
+// with the changes since, each in 4096-byte blocks. A new checkpoint goes to the other half, and
+// counts once its header is written; the half with the higher generation is the one that is read.
 //
-//   header  0 "TVLOGHDR" | 8 crc32c | 12 version | 16 generation | 24 group uuid | 40 last change | 48 bytes | 56 crc32c
-//   record  0 "TVLR"     | 4 crc32c | 8 bytes    | 12 unused     | 16 generation | 24 last change | 32 text
+//   header  0 "TVLOGHDR" | 8 crc32c | 12 version | 16 generation | 24 group uuid | 40 last change
+//           48 bytes of the checkpoint | 56 its crc32c
+//   record  0 "TVLR" | 4 crc32c | 8 bytes | 12 unused | 16 generation | 24 last change | 32 text
 //   text    one change a line, as JSON: {"t":"lv","r":{...}} or {"t":"lv","d":7}
 //
 // Units       sectors; changes by their number in the catalog's vg_log
-// Invariants  (1) written after the catalog's commit: it may be behind the catalog, never ahead of it
+// Invariants  (1) written after the catalog's commit: it may be behind the catalog, never ahead of
+//                 it
 //             (2) a checkpoint never overwrites what the current half holds
 // Errors      out_of_space: the area is too small; corrupt
 // Threads     externally synchronised, across processes by the group's log lock
@@ -24,7 +27,8 @@ namespace thinvol {
 class PvLog {
 public:
     // Finds the current half and its end. An area without a valid header is an empty log.
-    static Result<PvLog> open(BlockQueue& device, Sector at, Sectors length, const UuidBytes& group);
+    static Result<PvLog> open(BlockQueue& device, Sector at, Sectors length,
+                              const UuidBytes& group);
 
     // The last change it holds; 0: none.
     std::int64_t last_change() const { return last_change_; }
@@ -38,14 +42,17 @@ public:
     Result<std::vector<std::string>> read_all();
 
 private:
-    PvLog(BlockQueue& device, Sector at, Sectors half, const UuidBytes& group) : device_(device), at_(at), half_(half), group_(group) {}
+    PvLog(BlockQueue& device, Sector at, Sectors half, const UuidBytes& group)
+        : device_(device), at_(at), half_(half), group_(group) {}
     struct Header {
         std::uint64_t generation = 0;
         std::int64_t last_change = 0;
         std::uint64_t bytes = 0;
         std::uint32_t crc = 0;
     };
-    Sector half_at(std::uint64_t generation) const { return generation % 2 == 0 ? at_ : at_ + half_; }
+    Sector half_at(std::uint64_t generation) const {
+        return generation % 2 == 0 ? at_ : at_ + half_;
+    }
     Result<Header> read_header(Sector at) const;
     // Calls visit(text, last change) for each record; sets tail_.
     template <class Visit>

@@ -12,7 +12,8 @@
 
 namespace thinvol {
 
-Reactor::Reactor() : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wakeup_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Reactor::Reactor()
+    : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wakeup_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     ASSERT(epoll_);
     ASSERT(wakeup_);
     watch(wakeup_.get(), EPOLLIN, [this](std::uint32_t) {
@@ -53,13 +54,13 @@ void Reactor::run() {
     std::array<epoll_event, 64> events;
     for (;;) {
         run_calls();
-        while (work_ && work_()) {
-        }
+        while (work_ && work_()) {}
         {
             const std::scoped_lock lock(mutex_);
             if (stopping_) break;
         }
-        const int n = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), sleep_ms());
+        const int n =
+            ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), sleep_ms());
         for (int i = 0; i < n; ++i) {
             // A handler may forget others, whose descriptor may be somebody else's by now.
             const auto it = handlers_.find(events[static_cast<std::size_t>(i)].data.fd);
@@ -83,7 +84,9 @@ int Reactor::sleep_ms() {
     if (timers_.empty()) return -1;
     auto next = timers_.front().next;
     for (const Timer& timer : timers_) next = std::min(next, timer.next);
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - std::chrono::steady_clock::now()).count();
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(next - std::chrono::steady_clock::now())
+            .count();
     return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60000));
 }
 

@@ -1,4 +1,5 @@
-// Reactor: one thread that waits for descriptors, timers and other threads' calls, and lets a pool work.
+// Reactor: one thread that waits for descriptors, timers and other threads' calls, and lets a pool
+// work.
 //
 // Units       milliseconds
 // Invariants  (1) handlers, timers and calls run on the reactor's thread, one after the other
@@ -35,8 +36,8 @@ public:
 
     void run();
     void stop();
-    // Runs `body` on the reactor's thread and waits for it. On that thread itself, or when run() is not
-    // running, at once.
+    // Runs `body` on the reactor's thread and waits for it. On that thread itself, or when run() is
+    // not running, at once.
     void call(const std::function<void()>& body);
 
 private:

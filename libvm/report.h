@@ -1,7 +1,8 @@
 // report: what tvs, tvgs and tvpvs can say of each object, field by field.
 //
 // Units       said by each field's kind
-// Invariants  (1) a field is declared once: name, heading, kind, text for the user, and where it comes from
+// Invariants  (1) a field is declared once: name, heading, kind, text for the user, and where it
+//                 comes from
 //             (2) rows show one state of the catalog; what servers say is asked afterwards
 // Errors      not_found: a group, a volume or a field that does not exist
 // Threads     one
@@ -26,7 +27,8 @@ struct Percent {
     std::uint64_t part;
     std::uint64_t whole;
 };
-using Cell = std::variant<std::monostate, std::string, std::int64_t, Bytes, Percent, std::vector<std::string>>;
+using Cell = std::variant<std::monostate, std::string, std::int64_t, Bytes, Percent,
+                          std::vector<std::string>>;
 
 enum class FieldKind { text, number, size, percent, list };
 
@@ -79,15 +81,16 @@ struct FieldInfo {
 std::vector<FieldInfo> fields_of(ReportKind kind);
 std::vector<std::string> default_fields(ReportKind kind);
 std::vector<std::string> default_sort(ReportKind kind);
-// The field a user means: a name, or one whose lv_, vg_ or pv_ was left out. The error names the nearest.
+// The field a user means: a name, or one whose lv_, vg_ or pv_ was left out. The error names the
+// nearest.
 Result<FieldInfo> find_field(ReportKind kind, std::string_view name);
 
 struct ReportRequest {
     ReportKind kind = ReportKind::volumes;
-    std::vector<std::string> fields;  // full names
+    std::vector<std::string> fields;                 // full names
     std::vector<std::pair<std::string, bool>> sort;  // field, descending
-    bool all = false;                 // hidden volumes too
-    std::vector<Reference> objects;   // empty: everything
+    bool all = false;                                // hidden volumes too
+    std::vector<Reference> objects;                  // empty: everything
 };
 struct ReportTable {
     std::vector<FieldInfo> columns;

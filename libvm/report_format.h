@@ -1,7 +1,8 @@
 // report_format: a report's table as columns, or as JSON in LVM's shape.
 //
 // Units       sizes as Units say; in json_std they are strings too, as LVM has it
-// Invariants  each line of columns begins with two spaces; the text ends with a newline unless it is empty
+// Invariants  each line of columns begins with two spaces; the text ends with a newline unless it
+//             is empty
 // Errors      none
 // Threads     any; pure
 // Source      lvs(8); lvmreport(7)

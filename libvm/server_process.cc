@@ -23,7 +23,8 @@ std::string server_program() {
 }
 
 // In the child, between fork and exec: only calls that are safe there.
-[[noreturn]] void become_server(const char* program, const char* pool, const char* log, int ready_fd) {
+[[noreturn]] void become_server(const char* program, const char* pool, const char* log,
+                                int ready_fd) {
     ::setsid();
     const int null = ::open("/dev/null", O_RDWR);
     const int out = ::open(log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
@@ -42,7 +43,8 @@ std::string server_program() {
 Result<> start_server_process(const Environment& environment, const std::string& pool_uuid) {
     TRY(make_private_directory(environment.run_dir));
     std::array<int, 2> pipe{};
-    if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return Error(Errc::io_error, fmt::format("pipe: {}", std::strerror(errno)));
+    if (::pipe2(pipe.data(), O_CLOEXEC) != 0)
+        return Error(Errc::io_error, fmt::format("pipe: {}", std::strerror(errno)));
     UniqueFd reading(pipe[0]);
     UniqueFd writing(pipe[1]);
     const std::string program = server_program();
@@ -61,15 +63,19 @@ Result<> start_server_process(const Environment& environment, const std::string&
     }
     if (said == "ok") return {};
     int status = 0;
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     if (said.empty()) {
-        return Error(Errc::io_error, fmt::format("the pool's server {} ended without a word (status {}); see {}", program, status, log));
+        return Error(Errc::io_error,
+                     fmt::format("the pool's server {} ended without a word (status {}); see {}",
+                                 program, status, log));
     }
     int code = 0;
     const auto [end, error] = std::from_chars(said.data(), said.data() + said.size(), code);
-    const bool known = error == std::errc() && code >= static_cast<int>(Errc::io_error) && code <= static_cast<int>(Errc::read_only);
-    return Error(known ? static_cast<Errc>(code) : Errc::io_error, said.substr(std::min<std::size_t>(said.size(), static_cast<std::size_t>(end - said.data()) + 1)));
+    const bool known = error == std::errc() && code >= static_cast<int>(Errc::io_error) &&
+                       code <= static_cast<int>(Errc::read_only);
+    return Error(known ? static_cast<Errc>(code) : Errc::io_error,
+                 said.substr(std::min<std::size_t>(
+                     said.size(), static_cast<std::size_t>(end - said.data()) + 1)));
 }
 
 }  // namespace thinvol

@@ -5,7 +5,8 @@
 namespace thinvol {
 
 Result<Session> Session::open(const Environment& environment) {
-    return Session{environment, TRY(Catalog::open(environment)), &file_opener(), [] { return static_cast<std::int64_t>(std::time(nullptr)); }};
+    return Session{environment, TRY(Catalog::open(environment)), &file_opener(),
+                   [] { return static_cast<std::int64_t>(std::time(nullptr)); }};
 }
 
 }  // namespace thinvol

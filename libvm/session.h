@@ -1,4 +1,5 @@
-// Session: what an operation of libvm works with: the environment, its catalog, a way to physical volumes.
+// Session: what an operation of libvm works with: the environment, its catalog, a way to physical
+// volumes.
 //
 // Units       none
 // Invariants  none beyond its parts'

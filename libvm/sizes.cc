@@ -39,7 +39,8 @@ std::optional<std::string> take_number(std::string_view& text) {
     std::size_t n = 0;
     int points = 0;
     int digits = 0;
-    while (n < text.size() && (std::isdigit(static_cast<unsigned char>(text[n])) != 0 || text[n] == '.')) {
+    while (n < text.size() &&
+           (std::isdigit(static_cast<unsigned char>(text[n])) != 0 || text[n] == '.')) {
         (text[n] == '.' ? points : digits) += 1;
         ++n;
     }
@@ -65,14 +66,18 @@ Result<SizeArgument> parse_size(std::string_view whole, char default_unit) {
         for (char c : text.substr(1)) rest += lower(c);
         if (rest != "b" && rest != "ib" && rest != "i") return bad_size(whole);
     }
-    const long double bytes = std::strtold(number->c_str(), nullptr) * static_cast<long double>(*unit);
+    const long double bytes =
+        std::strtold(number->c_str(), nullptr) * static_cast<long double>(*unit);
     if (bytes >= 18446744073709551615.0L) {
         return Error(Errc::invalid_argument, fmt::format("size \"{}\" is 16 EiB or more", whole));
     }
     argument.size = Bytes(static_cast<std::uint64_t>(bytes));
     if (argument.size.n % sector_bytes != 0) {
-        if (letter == 'b') return Error(Errc::invalid_argument, fmt::format("size \"{}\" is not a multiple of 512. Try using {} or {}.", whole,
-                                                                           argument.size.n / 512 * 512, (argument.size.n / 512 + 1) * 512));
+        if (letter == 'b')
+            return Error(
+                Errc::invalid_argument,
+                fmt::format("size \"{}\" is not a multiple of 512. Try using {} or {}.", whole,
+                            argument.size.n / 512 * 512, (argument.size.n / 512 + 1) * 512));
         argument.size = Bytes(argument.size.n / sector_bytes * sector_bytes);
     }
     return argument;
@@ -82,7 +87,8 @@ Result<ExtentsArgument> parse_extents(std::string_view whole) {
     std::string_view text = whole;
     ExtentsArgument argument;
     argument.sign = take_sign(text);
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), argument.number);
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), argument.number);
     if (error != std::errc() || end == text.data()) return bad_size(whole);
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
     if (text.empty()) return argument;
@@ -94,7 +100,11 @@ Result<ExtentsArgument> parse_extents(std::string_view whole) {
         ExtentsArgument::Of of;
     };
     using Of = ExtentsArgument::Of;
-    static constexpr std::array<Word, 5> words{{{"%VG", 2, Of::group}, {"%FREE", 2, Of::free}, {"%PVS", 2, Of::pvs}, {"%LV", 2, Of::volume}, {"%ORIGIN", 2, Of::origin}}};
+    static constexpr std::array<Word, 5> words{{{"%VG", 2, Of::group},
+                                                {"%FREE", 2, Of::free},
+                                                {"%PVS", 2, Of::pvs},
+                                                {"%LV", 2, Of::volume},
+                                                {"%ORIGIN", 2, Of::origin}}};
     for (const Word& w : words) {
         if (suffix.size() >= w.least && w.word.starts_with(suffix)) {
             argument.of = w.of;
@@ -105,7 +115,10 @@ Result<ExtentsArgument> parse_extents(std::string_view whole) {
 }
 
 Result<Units> parse_units(std::string_view text) {
-    const auto invalid = [&] { return Error(Errc::invalid_argument, fmt::format("invalid units specification \"{}\"", text)); };
+    const auto invalid = [&] {
+        return Error(Errc::invalid_argument,
+                     fmt::format("invalid units specification \"{}\"", text));
+    };
     std::string_view rest = text;
     Units units;
     std::uint64_t own = 0;
@@ -129,11 +142,14 @@ Result<Units> parse_units(std::string_view text) {
 
 std::string format_size(Bytes size, const Units& units) {
     if (units.factor != 0) {
-        return fmt::format("{:.2f}{}", static_cast<long double>(size.n) / static_cast<long double>(units.factor), units.suffix ? "U" : "");
+        return fmt::format(
+            "{:.2f}{}", static_cast<long double>(size.n) / static_cast<long double>(units.factor),
+            units.suffix ? "U" : "");
     }
     const char letter = lower(units.letter);
     const bool si = std::isupper(static_cast<unsigned char>(units.letter)) != 0;
-    if (letter == 'b') return fmt::format("{}{}", size.n, units.suffix ? "B" : "");  // upper case, as LVM
+    if (letter == 'b')
+        return fmt::format("{}{}", size.n, units.suffix ? "B" : "");  // upper case, as LVM
     if (letter == 's') return fmt::format("{}{}", size.n / sector_bytes, units.suffix ? "S" : "");
     const std::uint64_t base = si ? 1000 : 1024;
     char chosen = letter;
@@ -148,8 +164,10 @@ std::string format_size(Bytes size, const Units& units) {
     const long double value = static_cast<long double>(size.n) / static_cast<long double>(unit);
     const long double rounded = std::round(value * 100) / 100;
     const bool rounded_up = letter == 'r' && rounded > value;
-    const char shown = si ? static_cast<char>(std::toupper(static_cast<unsigned char>(chosen))) : chosen;
-    return fmt::format("{}{:.2f}{}", rounded_up ? "<" : "", rounded, units.suffix ? std::string(1, shown) : "");
+    const char shown =
+        si ? static_cast<char>(std::toupper(static_cast<unsigned char>(chosen))) : chosen;
+    return fmt::format("{}{:.2f}{}", rounded_up ? "<" : "", rounded,
+                       units.suffix ? std::string(1, shown) : "");
 }
 
 std::string format_size_long(Bytes size) {
@@ -162,7 +180,8 @@ std::string format_size_long(Bytes size) {
 
 std::string format_percent(std::uint64_t part, std::uint64_t whole) {
     if (whole == 0) return "0.00";
-    const long double percent = 100.0L * static_cast<long double>(part) / static_cast<long double>(whole);
+    const long double percent =
+        100.0L * static_cast<long double>(part) / static_cast<long double>(whole);
     std::string text = fmt::format("{:.2f}", percent);
     if (part != 0 && text == "0.00") return "0.01";
     if (part < whole && text == "100.00") return "99.99";

@@ -34,8 +34,8 @@ struct ExtentsArgument {
 Result<ExtentsArgument> parse_extents(std::string_view text);
 
 struct Units {
-    char letter = 'r';              // of --units
-    std::uint64_t factor = 0;       // of "4m" and the like: the user's own unit
+    char letter = 'r';         // of --units
+    std::uint64_t factor = 0;  // of "4m" and the like: the user's own unit
     bool suffix = true;
 };
 Result<Units> parse_units(std::string_view text);

@@ -11,7 +11,8 @@ Result<bool> grow_spare(Catalog& catalog, const GroupRow& group, Extents wanted,
     const auto spare = TRY(catalog.spare(group.id));
     Extents have(0);
     if (spare) {
-        for (const SegmentRow& s : TRY(catalog.segments_of(spare->id, SegmentRole::spare, true))) have += s.length;
+        for (const SegmentRow& s : TRY(catalog.segments_of(spare->id, SegmentRole::spare, true)))
+            have += s.length;
     }
     if (have >= wanted) return true;
     auto free = TRY(FreeExtents::of(TRY(catalog.pvs(group.id)), TRY(catalog.segments(group.id))));
@@ -27,7 +28,8 @@ Result<bool> grow_spare(Catalog& catalog, const GroupRow& group, Extents wanted,
         id = TRY(catalog.add_spare(row));
     }
     for (const Placement& place : TRY(free.take(wanted - have, {}))) {
-        TRY(catalog.add_segment({0, group.id, id, SegmentRole::spare, have, place.length, place.pv_id, place.start, false}));
+        TRY(catalog.add_segment({0, group.id, id, SegmentRole::spare, have, place.length,
+                                 place.pv_id, place.start, false}));
         have += place.length;
     }
     return true;
@@ -35,7 +37,9 @@ Result<bool> grow_spare(Catalog& catalog, const GroupRow& group, Extents wanted,
 
 Result<> drop_unneeded_spare(Catalog& catalog, const GroupRow& group) {
     const auto spare = TRY(catalog.spare(group.id));
-    if (!spare || !TRY(catalog.pools(group.id)).empty() || !TRY(catalog.unfinished_pools(group.id)).empty()) return {};
+    if (!spare || !TRY(catalog.pools(group.id)).empty() ||
+        !TRY(catalog.unfinished_pools(group.id)).empty())
+        return {};
     return catalog.remove_lv(spare->id);
 }
 

@@ -9,7 +9,8 @@ namespace thinvol {
 namespace {
 
 Error error_of(sqlite3* db, int code) {
-    const std::string text = fmt::format("catalog: {}", db == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db));
+    const std::string text =
+        fmt::format("catalog: {}", db == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db));
     switch (code & 0xff) {
         case SQLITE_BUSY:
         case SQLITE_LOCKED: return {Errc::busy, text};
@@ -33,7 +34,8 @@ Statement& Statement::bind(std::int64_t value) {
     return *this;
 }
 Statement& Statement::bind(std::string_view value) {
-    ASSERT(sqlite3_bind_text64(statement_.get(), next_++, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK);
+    ASSERT(sqlite3_bind_text64(statement_.get(), next_++, value.data(), value.size(),
+                               SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK);
     return *this;
 }
 Statement& Statement::bind(std::nullptr_t) {
@@ -48,13 +50,19 @@ Result<bool> Statement::step() {
     return error_of(db_, code);
 }
 
-std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
+std::int64_t Statement::integer(int column) const {
+    return sqlite3_column_int64(statement_.get(), column);
+}
 std::string_view Statement::view(int column) const {
     const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
-    return text == nullptr ? std::string_view() : std::string_view(text, static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column)));
+    return text == nullptr ? std::string_view()
+                           : std::string_view(text, static_cast<std::size_t>(sqlite3_column_bytes(
+                                                        statement_.get(), column)));
 }
 std::string Statement::text(int column) const { return std::string(view(column)); }
-bool Statement::is_null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
+bool Statement::is_null(int column) const {
+    return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
 void Statement::reset() {
     sqlite3_reset(statement_.get());
     sqlite3_clear_bindings(statement_.get());
@@ -63,10 +71,12 @@ void Statement::reset() {
 
 Result<Database> Database::open(const std::string& path, const Options& options) {
     Database database;
-    const int flags = (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | (options.create ? SQLITE_OPEN_CREATE : 0) |
-                      SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    const int flags = (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) |
+                      (options.create ? SQLITE_OPEN_CREATE : 0) | SQLITE_OPEN_NOMUTEX |
+                      SQLITE_OPEN_EXRESCODE;
     sqlite3* raw = nullptr;
-    const int code = sqlite3_open_v2(path.c_str(), &raw, flags, options.vfs.empty() ? nullptr : options.vfs.c_str());
+    const int code = sqlite3_open_v2(path.c_str(), &raw, flags,
+                                     options.vfs.empty() ? nullptr : options.vfs.c_str());
     database.db_.reset(raw);
     if (code != SQLITE_OK) return error_of(raw, code);
     return database;
@@ -80,7 +90,8 @@ Result<> Database::execute(const std::string& sql) {
 
 Result<Statement> Database::prepare(std::string_view sql) {
     sqlite3_stmt* statement = nullptr;
-    const int code = sqlite3_prepare_v2(db_.get(), sql.data(), static_cast<int>(sql.size()), &statement, nullptr);
+    const int code = sqlite3_prepare_v2(db_.get(), sql.data(), static_cast<int>(sql.size()),
+                                        &statement, nullptr);
     if (code != SQLITE_OK) return error_of(db_.get(), code);
     return Statement(db_.get(), statement);
 }
@@ -93,7 +104,8 @@ Result<Transaction> Transaction::begin(Database& db) {
 }
 
 Transaction::~Transaction() {
-    if (db_ != nullptr) ignore(db_->execute("ROLLBACK"), "SQLite rolls back by itself where this fails");
+    if (db_ != nullptr)
+        ignore(db_->execute("ROLLBACK"), "SQLite rolls back by itself where this fails");
 }
 
 Result<> Transaction::commit() && {

@@ -3,7 +3,8 @@
 // Units       none
 // Invariants  (1) a Transaction that was not committed is rolled back by its destructor
 //             (2) values are bound, never pasted into SQL
-// Errors      io_error, corrupt, out_of_space, busy (nobody let go within the time limit), exists (a constraint)
+// Errors      io_error, corrupt, out_of_space, busy (nobody let go within the time limit), exists
+//             (a constraint)
 // Threads     one connection, one thread at a time
 // Source      sqlite.org, C interface
 #pragma once
@@ -28,7 +29,9 @@ public:
     Statement& bind(std::int64_t value);
     Statement& bind(std::string_view value);
     Statement& bind(std::nullptr_t);
-    Statement& bind(std::optional<std::int64_t> value) { return value ? bind(*value) : bind(nullptr); }
+    Statement& bind(std::optional<std::int64_t> value) {
+        return value ? bind(*value) : bind(nullptr);
+    }
 
     Result<bool> step();  // true: a row
     std::int64_t integer(int column) const;
@@ -64,8 +67,7 @@ public:
     Result<> run(std::string_view sql, const Values&... values) {
         Statement statement = TRY(prepare(sql));
         (statement.bind(values), ...);
-        while (TRY(statement.step())) {
-        }
+        while (TRY(statement.step())) {}
         return {};
     }
     // The first column of the first row.

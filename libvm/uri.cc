@@ -10,7 +10,8 @@ namespace {
 std::string encoded(std::string_view text) {
     std::string out;
     for (const char c : text) {
-        const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view("-._~/").find(c) != std::string_view::npos;
+        const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+                           std::string_view("-._~/").find(c) != std::string_view::npos;
         if (plain) out += c;
         else out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
     }

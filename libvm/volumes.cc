@@ -17,11 +17,16 @@ constexpr Bytes metadata_least{2 << 20};
 constexpr std::uint64_t lvm_bytes_per_chunk = 64;
 constexpr Bytes chunk_doubles_above{128 << 20};
 
-Bytes extents_to_bytes(const GroupRow& group, Extents extents) { return to_bytes(group.extent_size * extents.n); }
-Extents bytes_to_extents(const GroupRow& group, Bytes bytes) { return Extents(divide_up(bytes.n, to_bytes(group.extent_size).n)); }
+Bytes extents_to_bytes(const GroupRow& group, Extents extents) {
+    return to_bytes(group.extent_size * extents.n);
+}
+Extents bytes_to_extents(const GroupRow& group, Bytes bytes) {
+    return Extents(divide_up(bytes.n, to_bytes(group.extent_size).n));
+}
 
 void sync_log(Session& session, const GroupRow& group, VolumeResult& result) {
-    if (auto synced = sync_group_log(session, group); !synced) result.warnings.push_back(synced.error().text);
+    if (auto synced = sync_group_log(session, group); !synced)
+        result.warnings.push_back(synced.error().text);
 }
 
 Result<VolumeResult> result_of(Result<PoolAnswer> answer) {
@@ -31,30 +36,43 @@ Result<VolumeResult> result_of(Result<PoolAnswer> answer) {
 
 }  // namespace
 
-Result<PoolGeometry> pool_geometry(const GroupRow& group, Extents data, std::optional<Sectors> chunk_size, std::optional<Bytes> metadata_size) {
+Result<PoolGeometry> pool_geometry(const GroupRow& group, Extents data,
+                                   std::optional<Sectors> chunk_size,
+                                   std::optional<Bytes> metadata_size) {
     PoolGeometry geometry;
     const Bytes size = extents_to_bytes(group, data);
     if (chunk_size) {
         if (auto valid = check_data_block_size(*chunk_size); !valid) {
-            return Error(Errc::invalid_argument, fmt::format("chunk size of {} is not a multiple of 64 KiB between 64 KiB and 1 GiB", format_size_long(to_bytes(*chunk_size))));
+            return Error(
+                Errc::invalid_argument,
+                fmt::format("chunk size of {} is not a multiple of 64 KiB between 64 KiB and 1 GiB",
+                            format_size_long(to_bytes(*chunk_size))));
         }
         geometry.chunk_size = *chunk_size;
     } else {
         geometry.chunk_size = data_block_min;
-        while (!metadata_size && Bytes(size.n / to_bytes(geometry.chunk_size).n * lvm_bytes_per_chunk) > chunk_doubles_above &&
+        while (!metadata_size &&
+               Bytes(size.n / to_bytes(geometry.chunk_size).n * lvm_bytes_per_chunk) >
+                   chunk_doubles_above &&
                geometry.chunk_size * 2 <= data_block_max) {
             geometry.chunk_size = geometry.chunk_size * 2;
         }
     }
     if (to_bytes(geometry.chunk_size) > size) {
-        return Error(Errc::invalid_argument, fmt::format("a pool of {} does not hold one chunk of {}", format_size_long(size), format_size_long(to_bytes(geometry.chunk_size))));
+        return Error(
+            Errc::invalid_argument,
+            fmt::format("a pool of {} does not hold one chunk of {}", format_size_long(size),
+                        format_size_long(to_bytes(geometry.chunk_size))));
     }
     const Bytes most(max_metadata_blocks.n * metadata_block_bytes);
     const std::uint64_t chunks = size.n / to_bytes(geometry.chunk_size).n;
-    const Bytes wanted = metadata_size.value_or(std::clamp(Bytes(2 * lvm_bytes_per_chunk * chunks), metadata_least, most));
+    const Bytes wanted = metadata_size.value_or(
+        std::clamp(Bytes(2 * lvm_bytes_per_chunk * chunks), metadata_least, most));
     if (wanted < metadata_least || wanted > Bytes(divide_up(most.n, 1 << 20) << 20)) {
-        return Error(Errc::invalid_argument, fmt::format("pool metadata of {}: the least is {}, the most {}", format_size_long(wanted),
-                                                         format_size_long(metadata_least), format_size_long(most)));
+        return Error(Errc::invalid_argument,
+                     fmt::format("pool metadata of {}: the least is {}, the most {}",
+                                 format_size_long(wanted), format_size_long(metadata_least),
+                                 format_size_long(most)));
     }
     geometry.metadata = bytes_to_extents(group, wanted);
     return geometry;
@@ -62,7 +80,8 @@ Result<PoolGeometry> pool_geometry(const GroupRow& group, Extents data, std::opt
 
 Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const NewPool& wanted) {
     if (wanted.data == Extents(0)) return Error(Errc::invalid_argument, "a pool needs a size");
-    const PoolGeometry geometry = TRY(pool_geometry(group, wanted.data, wanted.chunk_size, wanted.metadata_size));
+    const PoolGeometry geometry =
+        TRY(pool_geometry(group, wanted.data, wanted.chunk_size, wanted.metadata_size));
     Catalog& catalog = session.catalog;
     VolumeResult result;
     PoolRow pool;
@@ -73,7 +92,9 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
         pool.lv.name = wanted.name.empty() ? TRY(catalog.automatic_name(group.id)) : wanted.name;
         TRY(check_volume_name(pool.lv.name));
         if (TRY(catalog.lookup_lv(group.id, pool.lv.name))) {
-            return Error(Errc::exists, fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"", pool.lv.name, group.name));
+            return Error(Errc::exists,
+                         fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"",
+                                     pool.lv.name, group.name));
         }
         pool.lv.kind = LvKind::pool;
         pool.lv.pending = true;
@@ -81,14 +102,17 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
         pool.chunk_size = geometry.chunk_size;
         pool.zero = wanted.zero;
         pool.discards = wanted.discards;
-        auto free = TRY(FreeExtents::of(TRY(catalog.pvs(group.id)), TRY(catalog.segments(group.id))));
-        const auto metadata = TRY(within("pool metadata", free.take(geometry.metadata, wanted.pv_ids)));
+        auto free =
+            TRY(FreeExtents::of(TRY(catalog.pvs(group.id)), TRY(catalog.segments(group.id))));
+        const auto metadata =
+            TRY(within("pool metadata", free.take(geometry.metadata, wanted.pv_ids)));
         const auto data = TRY(within("pool data", free.take(wanted.data, wanted.pv_ids)));
         pool.lv.id = TRY(catalog.add_pool(pool));
         const auto add = [&](SegmentRole role, const std::vector<Placement>& places) -> Result<> {
             Extents start(0);
             for (const Placement& place : places) {
-                TRY(catalog.add_segment({0, group.id, pool.lv.id, role, start, place.length, place.pv_id, place.start, false}));
+                TRY(catalog.add_segment({0, group.id, pool.lv.id, role, start, place.length,
+                                         place.pv_id, place.start, false}));
                 start += place.length;
             }
             return {};
@@ -96,10 +120,17 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
         TRY(add(SegmentRole::metadata, metadata));
         TRY(add(SegmentRole::data, data));
         if (wanted.spare && !TRY(grow_spare(catalog, group, geometry.metadata, session.now()))) {
-            result.warnings.push_back(fmt::format("no room for a metadata spare of {} in volume group {}: automatic repair will need some",
-                                                  format_size_long(extents_to_bytes(group, geometry.metadata)), group.name));
+            result.warnings.push_back(fmt::format(
+                "no room for a metadata spare of {} in volume group {}: automatic repair will need "
+                "some",
+                format_size_long(extents_to_bytes(group, geometry.metadata)), group.name));
         }
-        TRY(catalog.set_pending({pool.lv.id, new_uuid(), {0}, {1}, to_json(MakePool{}), to_json(Result<PoolAnswer>(PoolAnswer{}))}));
+        TRY(catalog.set_pending({pool.lv.id,
+                                 new_uuid(),
+                                 {0},
+                                 {1},
+                                 to_json(MakePool{}),
+                                 to_json(Result<PoolAnswer>(PoolAnswer{}))}));
         TRY(std::move(transaction).commit());
     }
     // Opening finds the record and formats the pool.
@@ -118,9 +149,11 @@ Result<VolumeResult> remove_pool(Session& session, const GroupRow& group, const 
     VolumeResult result;
     TRY(stop_server(session, pool));
     {
-        const auto lock = TRY(FileLock::exclusive(session.environment.lock_path(pool.lv.uuid), std::chrono::seconds(10)));
+        const auto lock = TRY(FileLock::exclusive(session.environment.lock_path(pool.lv.uuid),
+                                                  std::chrono::seconds(10)));
         auto transaction = TRY(session.catalog.begin());
-        for (const ThinRow& volume : TRY(session.catalog.thins_of_pool(pool.lv.id, true))) TRY(session.catalog.remove_lv(volume.lv.id));
+        for (const ThinRow& volume : TRY(session.catalog.thins_of_pool(pool.lv.id, true)))
+            TRY(session.catalog.remove_lv(volume.lv.id));
         TRY(session.catalog.remove_lv(pool.lv.id));
         TRY(drop_unneeded_spare(session.catalog, group));
         TRY(session.catalog.prune_log(group.id));
@@ -132,13 +165,19 @@ Result<VolumeResult> remove_pool(Session& session, const GroupRow& group, const 
     return result;
 }
 
-Result<VolumeResult> extend_pool(Session& session, const GroupRow& group, const PoolRow& pool, const ExtendPoolRequest& by) {
+Result<VolumeResult> extend_pool(Session& session, const GroupRow& group, const PoolRow& pool,
+                                 const ExtendPoolRequest& by) {
     if (by.metadata > Extents(0)) {
         Extents have(0);
-        for (const SegmentRow& s : TRY(session.catalog.segments_of(pool.lv.id, SegmentRole::metadata, false))) have += s.length;
+        for (const SegmentRow& s :
+             TRY(session.catalog.segments_of(pool.lv.id, SegmentRole::metadata, false)))
+            have += s.length;
         const Bytes most(max_metadata_blocks.n * metadata_block_bytes);
         if (extents_to_bytes(group, have) >= most) {
-            return Error(Errc::invalid_argument, fmt::format("the metadata of {}/{} have {} already, the most that can be used", group.name, pool.lv.name, format_size_long(most)));
+            return Error(
+                Errc::invalid_argument,
+                fmt::format("the metadata of {}/{} have {} already, the most that can be used",
+                            group.name, pool.lv.name, format_size_long(most)));
         }
     }
     return result_of(ask_owner(session, group, pool, new_request(by)));
@@ -148,18 +187,23 @@ Result<Bytes> volume_size(const GroupRow& group, const PoolRow& pool, Bytes size
     const std::uint64_t unit = std::max(to_bytes(group.extent_size).n, to_bytes(pool.chunk_size).n);
     constexpr std::uint64_t most = 1ULL << 60;  // NBD and the kernel count in signed 64-bit bytes
     if (size.n == 0) return Error(Errc::invalid_argument, "a volume needs a size");
-    if (size.n > most) return Error(Errc::invalid_argument, fmt::format("{} is over the largest volume of {}", format_size_long(size), format_size_long(Bytes(most))));
+    if (size.n > most)
+        return Error(Errc::invalid_argument,
+                     fmt::format("{} is over the largest volume of {}", format_size_long(size),
+                                 format_size_long(Bytes(most))));
     return Bytes(divide_up(size.n, unit) * unit);
 }
 
-Result<std::vector<std::string>> overcommit_warnings(Session& session, const GroupRow& group, const PoolRow& pool) {
+Result<std::vector<std::string>> overcommit_warnings(Session& session, const GroupRow& group,
+                                                     const PoolRow& pool) {
     Bytes volumes(0);
     for (const ThinRow& volume : TRY(session.catalog.thins(group.id))) volumes += volume.size;
     const auto pools = TRY(session.catalog.pools(group.id));
     Bytes pool_sizes(0);
     Bytes own(0);
     for (const PoolRow& p : pools) {
-        for (const SegmentRow& s : TRY(session.catalog.segments_of(p.lv.id, SegmentRole::data, false))) {
+        for (const SegmentRow& s :
+             TRY(session.catalog.segments_of(p.lv.id, SegmentRole::data, false))) {
             pool_sizes += extents_to_bytes(group, s.length);
             if (p.lv.id == pool.lv.id) own += extents_to_bytes(group, s.length);
         }
@@ -170,46 +214,61 @@ Result<std::vector<std::string>> overcommit_warnings(Session& session, const Gro
     Bytes whole(0);
     for (const PvRow& pv : pvs) whole += extents_to_bytes(group, pv.extents);
     const Bytes left = extents_to_bytes(group, free.total());
-    const std::string subject = pools.size() > 1 ? "thin pools" : fmt::format("thin pool {}/{}", group.name, pool.lv.name);
+    const std::string subject =
+        pools.size() > 1 ? "thin pools" : fmt::format("thin pool {}/{}", group.name, pool.lv.name);
     std::string why;
-    if (volumes > whole) why = fmt::format(" and the size of whole volume group ({})", format_size_long(whole));
+    if (volumes > whole)
+        why = fmt::format(" and the size of whole volume group ({})", format_size_long(whole));
     else if (left.n == 0) why = " (no free space in volume group)";
-    else if (volumes > left) why = fmt::format(" and the amount of free space in volume group ({})", format_size_long(left));
+    else if (volumes > left)
+        why = fmt::format(" and the amount of free space in volume group ({})",
+                          format_size_long(left));
     else why = fmt::format(" ({})", format_size_long(pool_sizes));
     return std::vector<std::string>{
-        fmt::format("Sum of all thin volume sizes ({}) exceeds the size of {}{}.", format_size_long(volumes), subject, why)};
+        fmt::format("Sum of all thin volume sizes ({}) exceeds the size of {}{}.",
+                    format_size_long(volumes), subject, why)};
 }
 
-Result<VolumeResult> create_volumes(Session& session, const GroupRow& group, const PoolRow& pool, const MakeVolumesRequest& wanted) {
+Result<VolumeResult> create_volumes(Session& session, const GroupRow& group, const PoolRow& pool,
+                                    const MakeVolumesRequest& wanted) {
     for (const auto& one : wanted.volumes) {
         if (!one.name.empty()) TRY(check_volume_name(one.name));
     }
     return result_of(ask_owner(session, group, pool, new_request(wanted)));
 }
 
-Result<VolumeResult> remove_volumes(Session& session, const GroupRow& group, const PoolRow& pool, const RemoveVolumesRequest& wanted) {
+Result<VolumeResult> remove_volumes(Session& session, const GroupRow& group, const PoolRow& pool,
+                                    const RemoveVolumesRequest& wanted) {
     return result_of(ask_owner(session, group, pool, new_request(wanted)));
 }
 
-Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, const ThinRow& volume, Bytes size) {
+Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, const ThinRow& volume,
+                                   Bytes size) {
     const PoolRow pool = TRY(session.catalog.pool(volume.pool_id));
-    return result_of(ask_owner(session, group, pool, new_request(ResizeVolumeRequest{volume.lv.id, size})));
+    return result_of(
+        ask_owner(session, group, pool, new_request(ResizeVolumeRequest{volume.lv.id, size})));
 }
 
-Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, const LvRow& volume, const std::string& name) {
+Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, const LvRow& volume,
+                                   const std::string& name) {
     TRY(check_volume_name(name));
     VolumeResult result;
     auto transaction = TRY(session.catalog.begin());
     if (TRY(session.catalog.lookup_lv(group.id, name))) {
-        return Error(Errc::exists, fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"", name, group.name));
+        return Error(Errc::exists,
+                     fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"",
+                                 name, group.name));
     }
     TRY(session.catalog.rename_lv(volume.id, name));
     TRY(session.catalog.prune_log(group.id));
     TRY(std::move(transaction).commit());
     sync_log(session, group, result);
     if (volume.kind == LvKind::thin) {
-        const PoolRow pool = TRY(session.catalog.pool(TRY(session.catalog.thin(volume.id)).pool_id));
-        if (auto told = ask_if_served(session.environment, pool, new_request(RefreshRequest{})); !told) result.warnings.push_back(told.error().text);
+        const PoolRow pool =
+            TRY(session.catalog.pool(TRY(session.catalog.thin(volume.id)).pool_id));
+        if (auto told = ask_if_served(session.environment, pool, new_request(RefreshRequest{}));
+            !told)
+            result.warnings.push_back(told.error().text);
     }
     return result;
 }
@@ -220,13 +279,16 @@ Result<VolumeResult> announce_change(Session& session, const GroupRow& group) {
     return result;
 }
 
-Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids) {
+Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool,
+                  const std::vector<std::int64_t>& lv_ids) {
     TRY(ask_server(session, group, pool, new_request(ActivateRequest{lv_ids})));
     return {};
 }
 
-Result<> deactivate(Session& session, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids) {
-    const auto answer = TRY(ask_if_served(session.environment, pool, new_request(DeactivateRequest{lv_ids})));
+Result<> deactivate(Session& session, const PoolRow& pool,
+                    const std::vector<std::int64_t>& lv_ids) {
+    const auto answer =
+        TRY(ask_if_served(session.environment, pool, new_request(DeactivateRequest{lv_ids})));
     if (answer && answer->active.empty()) await_server_end(session.environment, pool);
     return {};
 }

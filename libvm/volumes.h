@@ -1,4 +1,5 @@
-// volumes: pools and thin volumes as a user means them: created, snapshotted, resized, renamed, activated, removed.
+// volumes: pools and thin volumes as a user means them: created, snapshotted, resized, renamed,
+// activated, removed.
 //
 // Units       bytes; extents of the group
 // Invariants  (1) sizes are rounded up to whole extents, and to whole chunks where those are larger
@@ -29,9 +30,12 @@ struct PoolGeometry {
     Sectors chunk_size{};
     Extents metadata{};
 };
-// Chunk size: as given, or 64 KiB, doubled while LVM's estimate of the metadata passes 128 MiB. Metadata: as
-// given, or 128 bytes a chunk (twice LVM's estimate, which counts no snapshots), 2 MiB at least.
-Result<PoolGeometry> pool_geometry(const GroupRow& group, Extents data, std::optional<Sectors> chunk_size, std::optional<Bytes> metadata_size);
+// Chunk size: as given, or 64 KiB, doubled while LVM's estimate of the metadata passes 128 MiB.
+// Metadata: as given, or 128 bytes a chunk (twice LVM's estimate, which counts no snapshots), 2 MiB
+// at least.
+Result<PoolGeometry> pool_geometry(const GroupRow& group, Extents data,
+                                   std::optional<Sectors> chunk_size,
+                                   std::optional<Bytes> metadata_size);
 
 struct VolumeResult {
     std::vector<std::string> names;
@@ -40,25 +44,32 @@ struct VolumeResult {
 Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const NewPool& wanted);
 // With all volumes in it; those that are active are deactivated, unless a client has one open.
 Result<VolumeResult> remove_pool(Session& session, const GroupRow& group, const PoolRow& pool);
-Result<VolumeResult> extend_pool(Session& session, const GroupRow& group, const PoolRow& pool, const ExtendPoolRequest& by);
+Result<VolumeResult> extend_pool(Session& session, const GroupRow& group, const PoolRow& pool,
+                                 const ExtendPoolRequest& by);
 
 // --- thin volumes
 
 // Rounded as (1) says.
 Result<Bytes> volume_size(const GroupRow& group, const PoolRow& pool, Bytes size);
 // What LVM warns of when the volumes of the group's pools may outgrow them; empty: nothing.
-Result<std::vector<std::string>> overcommit_warnings(Session& session, const GroupRow& group, const PoolRow& pool);
+Result<std::vector<std::string>> overcommit_warnings(Session& session, const GroupRow& group,
+                                                     const PoolRow& pool);
 
-Result<VolumeResult> create_volumes(Session& session, const GroupRow& group, const PoolRow& pool, const MakeVolumesRequest& wanted);
-Result<VolumeResult> remove_volumes(Session& session, const GroupRow& group, const PoolRow& pool, const RemoveVolumesRequest& wanted);
-Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, const ThinRow& volume, Bytes size);
+Result<VolumeResult> create_volumes(Session& session, const GroupRow& group, const PoolRow& pool,
+                                    const MakeVolumesRequest& wanted);
+Result<VolumeResult> remove_volumes(Session& session, const GroupRow& group, const PoolRow& pool,
+                                    const RemoveVolumesRequest& wanted);
+Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, const ThinRow& volume,
+                                   Bytes size);
 // A pool or a thin volume. Clients that are connected stay; new ones find the new name.
-Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, const LvRow& volume, const std::string& name);
+Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, const LvRow& volume,
+                                   const std::string& name);
 
 // After a change of the catalog alone: brings the group's log up to it.
 Result<VolumeResult> announce_change(Session& session, const GroupRow& group);
 
-Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids);
+Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool,
+                  const std::vector<std::int64_t>& lv_ids);
 // With the last active volume the pool's server ends; it is gone, locks and all, when this returns.
 Result<> deactivate(Session& session, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids);
 // Which volumes of the pool are active, and the pool's state; nothing if none is.

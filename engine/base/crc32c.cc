@@ -22,14 +22,15 @@ constexpr std::array<std::uint32_t, 256> make_table() {
 constexpr auto table = make_table();
 
 std::uint32_t by_table(std::uint32_t crc, std::span<const std::byte> bytes) {
-    for (std::byte b : bytes) crc = table[(crc ^ static_cast<std::uint32_t>(b)) & 0xff] ^ (crc >> 8);
+    for (std::byte b : bytes)
+        crc = table[(crc ^ static_cast<std::uint32_t>(b)) & 0xff] ^ (crc >> 8);
     return crc;
 }
 
 #if defined(__x86_64__)
-// Appending zero bytes to a message is linear in the register, so three streams can run side by side
-// and be joined by a table of "advance by n zero bytes": the instruction has a latency of three cycles
-// and a throughput of one. 1360 = 4080 / 3: one stream's share of a metadata block.
+// Appending zero bytes to a message is linear in the register, so three streams can run side by
+// side and be joined by a table of "advance by n zero bytes": the instruction has a latency of
+// three cycles and a throughput of one. 1360 = 4080 / 3: one stream's share of a metadata block.
 constexpr std::size_t lane_bytes = 1360;
 
 using ShiftTable = std::array<std::array<std::uint32_t, 256>, 4>;
@@ -61,7 +62,7 @@ __attribute__((target("sse4.2"))) std::uint64_t step(std::uint64_t crc, const st
 }
 
 __attribute__((target("sse4.2"))) std::uint32_t by_instruction(std::uint32_t crc,
-                                                                std::span<const std::byte> bytes) {
+                                                               std::span<const std::byte> bytes) {
     static const ShiftTable one_lane = make_shift(lane_bytes);
     const std::byte* p = bytes.data();
     std::size_t left = bytes.size();
@@ -74,7 +75,8 @@ __attribute__((target("sse4.2"))) std::uint32_t by_instruction(std::uint32_t crc
             b = step(b, p + lane_bytes + i);
             c = step(c, p + 2 * lane_bytes + i);
         }
-        crc = shifted(one_lane, shifted(one_lane, static_cast<std::uint32_t>(a)) ^ static_cast<std::uint32_t>(b)) ^
+        crc = shifted(one_lane, shifted(one_lane, static_cast<std::uint32_t>(a)) ^
+                                    static_cast<std::uint32_t>(b)) ^
               static_cast<std::uint32_t>(c);
         p += 3 * lane_bytes;
         left -= 3 * lane_bytes;

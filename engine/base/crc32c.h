@@ -1,4 +1,5 @@
-// crc32c: the Castagnoli checksum, as a register that is neither inverted at the end nor at the start.
+// crc32c: the Castagnoli checksum, as a register that is neither inverted at the end nor at the
+// start.
 //
 // Units       bytes
 // Invariants  crc32c_register(~0, "123456789") == 0x1cf96d7c
@@ -17,6 +18,8 @@ namespace thinvol {
 std::uint32_t crc32c_register(std::uint32_t crc, std::span<const std::byte> bytes);
 
 // The standard CRC-32C of `bytes` (inverted at both ends), for our own formats.
-inline std::uint32_t crc32c(std::span<const std::byte> bytes) { return ~crc32c_register(~0U, bytes); }
+inline std::uint32_t crc32c(std::span<const std::byte> bytes) {
+    return ~crc32c_register(~0U, bytes);
+}
 
 }  // namespace thinvol

@@ -2,7 +2,8 @@
 //
 // Units       none
 // Invariants  (1) an Error has a code other than 0 and a text without a full stop
-//             (2) a Result nobody looks at does not compile; ignore(result, why) is the one way round
+//             (2) a Result nobody looks at does not compile; ignore(result, why) is the one way
+//                 round
 // Errors      the few codes below are what callers branch on; the text is for people
 // Threads     any; values
 // Source      std::expected (C++23)
@@ -21,14 +22,14 @@ namespace thinvol {
 
 enum class Errc {
     io_error = 1,
-    corrupt,           // bytes from a disk, socket or file contradict themselves or their checksum
+    corrupt,  // bytes from a disk, socket or file contradict themselves or their checksum
     out_of_space,
     not_found,
     exists,
     busy,
     invalid_argument,
     unsupported,
-    read_only,         // the pool takes no changes in its present state
+    read_only,  // the pool takes no changes in its present state
 };
 
 struct Error {
@@ -72,7 +73,8 @@ Result<T> within(std::string_view context, Result<T>&& r) {
 
 }  // namespace thinvol
 
-// The value of a Result, or return its error from here. One a statement, never nested but through a lambda.
+// The value of a Result, or return its error from here. One a statement, never nested but through a
+// lambda.
 #define TRY(...) TRY_NAMED_(TRY_NAME_(__COUNTER__), __VA_ARGS__)
 #define TRY_NAME_(n) TRY_JOIN_(try_result_, n)
 #define TRY_JOIN_(a, b) a##b

@@ -10,7 +10,8 @@ Result<ThinId> ThinId::from(std::uint64_t v) {
 }
 
 Result<SnapTime> SnapTime::from(std::uint64_t v) {
-    if (v > max) return Error(Errc::invalid_argument, fmt::format("snapshot time {} is over {}", v, max));
+    if (v > max)
+        return Error(Errc::invalid_argument, fmt::format("snapshot time {} is over {}", v, max));
     return SnapTime(static_cast<std::uint32_t>(v));
 }
 

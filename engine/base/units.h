@@ -51,18 +51,51 @@ constexpr std::uint64_t mul(std::uint64_t a, std::uint64_t b) {
 }
 }  // namespace detail
 
-template <class U> constexpr Count<U> operator+(Count<U> a, Count<U> b) { return Count<U>(detail::add(a.n, b.n)); }
-template <class U> constexpr Count<U> operator-(Count<U> a, Count<U> b) { return Count<U>(detail::sub(a.n, b.n)); }
-template <class U> constexpr Count<U> operator*(Count<U> a, std::uint64_t k) { return Count<U>(detail::mul(a.n, k)); }
-template <class U> constexpr Index<U> operator+(Index<U> a, Count<U> b) { return Index<U>(detail::add(a.n, b.n)); }
-template <class U> constexpr Index<U> operator-(Index<U> a, Count<U> b) { return Index<U>(detail::sub(a.n, b.n)); }
-template <class U> constexpr Count<U> operator-(Index<U> a, Index<U> b) { return Count<U>(detail::sub(a.n, b.n)); }
-template <class U> constexpr Count<U>& operator+=(Count<U>& a, Count<U> b) { return a = a + b; }
-template <class U> constexpr Count<U>& operator-=(Count<U>& a, Count<U> b) { return a = a - b; }
-template <class U> constexpr Index<U>& operator+=(Index<U>& a, Count<U> b) { return a = a + b; }
-template <class U> constexpr Index<U>& operator++(Index<U>& a) { return a = a + Count<U>(1); }
+template <class U>
+constexpr Count<U> operator+(Count<U> a, Count<U> b) {
+    return Count<U>(detail::add(a.n, b.n));
+}
+template <class U>
+constexpr Count<U> operator-(Count<U> a, Count<U> b) {
+    return Count<U>(detail::sub(a.n, b.n));
+}
+template <class U>
+constexpr Count<U> operator*(Count<U> a, std::uint64_t k) {
+    return Count<U>(detail::mul(a.n, k));
+}
+template <class U>
+constexpr Index<U> operator+(Index<U> a, Count<U> b) {
+    return Index<U>(detail::add(a.n, b.n));
+}
+template <class U>
+constexpr Index<U> operator-(Index<U> a, Count<U> b) {
+    return Index<U>(detail::sub(a.n, b.n));
+}
+template <class U>
+constexpr Count<U> operator-(Index<U> a, Index<U> b) {
+    return Count<U>(detail::sub(a.n, b.n));
+}
+template <class U>
+constexpr Count<U>& operator+=(Count<U>& a, Count<U> b) {
+    return a = a + b;
+}
+template <class U>
+constexpr Count<U>& operator-=(Count<U>& a, Count<U> b) {
+    return a = a - b;
+}
+template <class U>
+constexpr Index<U>& operator+=(Index<U>& a, Count<U> b) {
+    return a = a + b;
+}
+template <class U>
+constexpr Index<U>& operator++(Index<U>& a) {
+    return a = a + Count<U>(1);
+}
 // The end of a device of that many units: the first address behind it.
-template <class U> constexpr Index<U> end_of(Count<U> c) { return Index<U>(c.n); }
+template <class U>
+constexpr Index<U> end_of(Count<U> c) {
+    return Index<U>(c.n);
+}
 
 using Bytes = Count<struct ByteUnit>;
 using ByteOffset = Index<struct ByteUnit>;

@@ -37,13 +37,17 @@ struct File {
         REQUIRE(::ftruncate(fd.get(), static_cast<off_t>(to_bytes(device_size).n)) == 0);
         if (direct) fd = UniqueFd(::open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
         REQUIRE(fd);  // TMPDIR must allow O_DIRECT
-        return FileQueue(std::move(fd), path, {direct, direct ? Sectors(8) : Sectors(1), device_size, ring.get()});
+        return FileQueue(std::move(fd), path,
+                         {direct, direct ? Sectors(8) : Sectors(1), device_size, ring.get()});
     }
 };
 struct Linear {  // three pieces of two devices
     MemoryQueue a{Sectors(3000)};
     MemoryQueue b{Sectors(3000)};
-    LinearQueue queue{{{&a, Sector(8), Sectors(1000)}, {&b, Sector(0), Sectors(2000)}, {&a, Sector(2000), Sectors(1000)}, {&b, Sector(2900), Sectors(96)}}};
+    LinearQueue queue{{{&a, Sector(8), Sectors(1000)},
+                       {&b, Sector(0), Sectors(2000)},
+                       {&a, Sector(2000), Sectors(1000)},
+                       {&b, Sector(2900), Sectors(96)}}};
 };
 struct LinearOverSimulated {
     Trace trace;
@@ -54,8 +58,9 @@ struct LinearOverSimulated {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a block queue keeps what is written, wherever it lies", "", Memory, Simulated, Linear, LinearOverSimulated,
-                   (File<false, false>), (File<false, true>), (File<true, false>), (File<true, true>)) {
+TEMPLATE_TEST_CASE("a block queue keeps what is written, wherever it lies", "", Memory, Simulated,
+                   Linear, LinearOverSimulated, (File<false, false>), (File<false, true>),
+                   (File<true, false>), (File<true, true>)) {
     TestType device;
     BlockQueue& queue = device.queue;
     REQUIRE(queue.size() == device_size);
@@ -82,7 +87,8 @@ TEMPLATE_TEST_CASE("a block queue keeps what is written, wherever it lies", "", 
             bool done = false;
             zero.owner = &done;
             zero.done = [](Request& r) { *static_cast<bool*>(r.owner) = true; };
-            if (!queue.submit(zero)) while (!done) queue.poll(true);
+            if (!queue.submit(zero))
+                while (!done) queue.poll(true);
             must(std::move(zero.outcome));
             std::fill(begin, begin + static_cast<std::ptrdiff_t>(n * 512), std::byte(0));
         } else {
@@ -94,13 +100,15 @@ TEMPLATE_TEST_CASE("a block queue keeps what is written, wherever it lies", "", 
     CHECK(queue.in_flight() == 0);
 }
 
-TEMPLATE_TEST_CASE("a block queue takes scattered memory and many requests at once", "", Memory, Simulated, Linear,
-                   LinearOverSimulated, (File<false, false>), (File<false, true>), (File<true, false>), (File<true, true>)) {
+TEMPLATE_TEST_CASE("a block queue takes scattered memory and many requests at once", "", Memory,
+                   Simulated, Linear, LinearOverSimulated, (File<false, false>),
+                   (File<false, true>), (File<true, false>), (File<true, true>)) {
     TestType device;
     BlockQueue& queue = device.queue;
     std::vector<std::byte> first(4096 * 3, std::byte(1));
     std::vector<std::byte> second(4096, std::byte(2));
-    const std::array<iovec, 3> parts{iovec{first.data(), 4096}, iovec{second.data(), 4096}, iovec{first.data() + 4096, 8192}};
+    const std::array<iovec, 3> parts{iovec{first.data(), 4096}, iovec{second.data(), 4096},
+                                     iovec{first.data() + 4096, 8192}};
     std::array<Request, 100> requests;
     std::size_t done = 0;
     for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -118,18 +126,20 @@ TEMPLATE_TEST_CASE("a block queue takes scattered memory and many requests at on
     for (std::size_t i = 0; i < requests.size(); ++i) {
         must(std::move(requests[i].outcome));
         must(read_now(queue, Sector(i * 32), back));
-        for (std::size_t b = 0; b < back.size(); ++b) REQUIRE(back[b] == std::byte(b / 4096 == 1 ? 2 : 1));
+        for (std::size_t b = 0; b < back.size(); ++b)
+            REQUIRE(back[b] == std::byte(b / 4096 == 1 ? 2 : 1));
     }
 }
 
-TEMPLATE_TEST_CASE("a block queue refuses what is outside the device or misaligned", "", Memory, Simulated, Linear,
-                   (File<false, false>), (File<true, true>)) {
+TEMPLATE_TEST_CASE("a block queue refuses what is outside the device or misaligned", "", Memory,
+                   Simulated, Linear, (File<false, false>), (File<true, true>)) {
     TestType device;
     std::vector<std::byte> bytes(8192);
     CHECK(read_now(device.queue, Sector(4088), bytes).error().code == Errc::invalid_argument);
     CHECK(write_now(device.queue, Sector(4096), bytes).error().code == Errc::invalid_argument);
     CHECK(write_now(device.queue, Sector(~0ULL), bytes).error().code == Errc::invalid_argument);
-    if (device.queue.granule() > Sectors(1)) CHECK(write_now(device.queue, Sector(1), bytes).error().code == Errc::invalid_argument);
+    if (device.queue.granule() > Sectors(1))
+        CHECK(write_now(device.queue, Sector(1), bytes).error().code == Errc::invalid_argument);
 }
 
 TEST_CASE("a file that became shorter is an error, not zeroes") {

@@ -30,7 +30,8 @@ TEST_CASE("the checksum of any length and content is that of the plain algorithm
         std::uint32_t plain = ~0U;
         for (std::size_t i = 0; i < n; ++i) {
             plain ^= static_cast<std::uint32_t>(bytes[i]);
-            for (int bit = 0; bit < 8; ++bit) plain = (plain & 1) != 0 ? (plain >> 1) ^ 0x82f63b78U : plain >> 1;
+            for (int bit = 0; bit < 8; ++bit)
+                plain = (plain & 1) != 0 ? (plain >> 1) ^ 0x82f63b78U : plain >> 1;
         }
         CHECK(crc32c_register(~0U, std::span(bytes).first(n)) == plain);
     }
@@ -64,8 +65,9 @@ TEST_CASE("a pool that the kernel wrote reads as it was written") {
         std::uint64_t at, block;
         bool shared;
     };
-    for (const Row& row : {Row{0, 0, 0, true}, Row{0, 1, 5, false}, Row{0, 2, 2, true}, Row{1, 0, 3, false},
-                           Row{1, 5, 4, false}, Row{2, 0, 0, true}, Row{2, 1, 1, true}, Row{2, 2, 2, true}}) {
+    for (const Row& row :
+         {Row{0, 0, 0, true}, Row{0, 1, 5, false}, Row{0, 2, 2, true}, Row{1, 0, 3, false},
+          Row{1, 5, 4, false}, Row{2, 0, 0, true}, Row{2, 1, 1, true}, Row{2, 2, 2, true}}) {
         CAPTURE(row.id, row.at);
         const ThinDevice* volume = must(md->device(ThinId::checked(row.id)));
         const auto found = must(md->lookup(*volume, VirtualBlock(row.at)));

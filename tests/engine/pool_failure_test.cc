@@ -1,6 +1,6 @@
 // Goal: a device that fails never makes the pool lie, and never damages what was durable (C8).
-// Method: the nth write, flush or read of a run fails, for every n until the run ends unharmed; then the
-// devices, as they are, are opened anew and judged as after a power cut.
+// Method: the nth write, flush or read of a run fails, for every n until the run ends unharmed;
+// then the devices, as they are, are opened anew and judged as after a power cut.
 #include "engine/pool.h"
 
 #include "tests/support/metadata_fixture.h"
@@ -9,8 +9,19 @@
 namespace thinvol {
 namespace {
 
-constexpr Workload mixed{.name = "mixed", .write = 40, .fua = 6, .flush = 10, .discard = 5, .zero = 4, .read = 5, .create = 2,
-                         .snapshot = 4, .remove = 2, .trim = 1, .commit = 4, .data_blocks = 60};
+constexpr Workload mixed{.name = "mixed",
+                         .write = 40,
+                         .fua = 6,
+                         .flush = 10,
+                         .discard = 5,
+                         .zero = 4,
+                         .read = 5,
+                         .create = 2,
+                         .snapshot = 4,
+                         .remove = 2,
+                         .trim = 1,
+                         .commit = 4,
+                         .data_blocks = 60};
 
 struct Planted {
     std::uint64_t countdown;

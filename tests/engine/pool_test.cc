@@ -1,6 +1,7 @@
-// Goal: a pool in use does what was asked, whatever is asked at once, and says so only when it is true.
-// Method: random requests and operations over simulated devices that complete out of order, against the
-// oracle; power cuts at random positions of the same runs. The large number of cuts is `run prove`'s.
+// Goal: a pool in use does what was asked, whatever is asked at once, and says so only when it is
+// true. Method: random requests and operations over simulated devices that complete out of order,
+// against the oracle; power cuts at random positions of the same runs. The large number of cuts is
+// `run prove`'s.
 #include "engine/pool.h"
 
 #include "tests/support/metadata_fixture.h"
@@ -9,11 +10,34 @@
 namespace thinvol {
 namespace {
 
-constexpr Workload everything{.name = "everything", .write = 40, .fua = 4, .flush = 8, .discard = 6, .zero = 6, .read = 25,
-                              .create = 2, .snapshot = 4, .remove = 3, .trim = 1, .grow_data = 1, .grow_metadata = 1,
-                              .commit = 4, .data_blocks = 70, .long_writes = true};
-constexpr Workload small_pool{.name = "small pool", .write = 60, .fua = 4, .flush = 6, .discard = 10, .zero = 4, .read = 10,
-                              .create = 2, .snapshot = 4, .remove = 4, .trim = 2, .data_blocks = 14};
+constexpr Workload everything{.name = "everything",
+                              .write = 40,
+                              .fua = 4,
+                              .flush = 8,
+                              .discard = 6,
+                              .zero = 6,
+                              .read = 25,
+                              .create = 2,
+                              .snapshot = 4,
+                              .remove = 3,
+                              .trim = 1,
+                              .grow_data = 1,
+                              .grow_metadata = 1,
+                              .commit = 4,
+                              .data_blocks = 70,
+                              .long_writes = true};
+constexpr Workload small_pool{.name = "small pool",
+                              .write = 60,
+                              .fua = 4,
+                              .flush = 6,
+                              .discard = 10,
+                              .zero = 4,
+                              .read = 10,
+                              .create = 2,
+                              .snapshot = 4,
+                              .remove = 4,
+                              .trim = 2,
+                              .data_blocks = 14};
 
 void require_none(const std::vector<std::string>& failures) {
     for (const auto& text : failures) UNSCOPED_INFO(text);
@@ -49,7 +73,8 @@ TEST_CASE("after a power cut anywhere everything promised is there") {
         while (!crash.at_end()) {
             crash.step();
             if (!random.one_in(25)) continue;
-            for (CrashPolicy policy : {CrashPolicy::none, CrashPolicy::all, CrashPolicy::random, CrashPolicy::torn}) {
+            for (CrashPolicy policy :
+                 {CrashPolicy::none, CrashPolicy::all, CrashPolicy::random, CrashPolicy::torn}) {
                 run.verify_cut(crash.cut(policy, random), crash.position());
                 require_none(run.failures());
             }

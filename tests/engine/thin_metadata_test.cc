@@ -1,6 +1,6 @@
-// Goal: whatever is done to volumes and mappings, the metadata holds exactly that, and every judge agrees.
-// Method: random operations against a plain map, a full recount at each commit, thin_check at some; the
-// limits of the format from both sides.
+// Goal: whatever is done to volumes and mappings, the metadata holds exactly that, and every judge
+// agrees. Method: random operations against a plain map, a full recount at each commit, thin_check
+// at some; the limits of the format from both sides.
 #include "engine/thin_metadata.h"
 
 #include <map>
@@ -11,11 +11,13 @@
 namespace thinvol {
 namespace {
 
-using Model = std::map<std::uint32_t, std::map<std::uint64_t, std::uint64_t>>;  // volume -> virtual -> data block
+using Model = std::map<std::uint32_t,
+                       std::map<std::uint64_t, std::uint64_t>>;  // volume -> virtual -> data block
 
 struct Pool {
     explicit Pool(std::uint64_t metadata_blocks, std::uint64_t data_blocks)
-        : device(Sectors(metadata_blocks * 8)), md(must(ThinMetadata::format(device, Sectors(128), DataBlocks(data_blocks), {}))) {}
+        : device(Sectors(metadata_blocks * 8)),
+          md(must(ThinMetadata::format(device, Sectors(128), DataBlocks(data_blocks), {}))) {}
 
     ThinDevice& volume(std::uint32_t id) { return *must(md->device(ThinId::checked(id))); }
     void reopen() {
@@ -41,7 +43,9 @@ struct Pool {
 
 // One random operation on pool and model alike. `dense`: how close together virtual blocks lie.
 void step(Pool& pool, Model& model, Random& random, std::uint64_t dense) {
-    const auto pick = [&] { return std::next(model.begin(), static_cast<std::ptrdiff_t>(random.below(model.size()))); };
+    const auto pick = [&] {
+        return std::next(model.begin(), static_cast<std::ptrdiff_t>(random.below(model.size())));
+    };
     const std::uint64_t kind = model.empty() ? 0 : random.below(100);
     const auto fresh_id = static_cast<std::uint32_t>(model.empty() ? 0 : model.rbegin()->first + 1);
     if (kind < 4 && model.size() < 12) {
@@ -60,7 +64,9 @@ void step(Pool& pool, Model& model, Random& random, std::uint64_t dense) {
         const std::uint64_t begin = random.below(dense);
         const std::uint64_t end = begin + 1 + random.below(random.one_in(4) ? dense : 20);
         VirtualBlock at(begin);
-        while (at < VirtualBlock(end)) at = must(pool.md->unmap(pool.volume(id), at, VirtualBlock(end), 1 + random.below(300)));
+        while (at < VirtualBlock(end))
+            at =
+                must(pool.md->unmap(pool.volume(id), at, VirtualBlock(end), 1 + random.below(300)));
         mappings.erase(mappings.lower_bound(begin), mappings.lower_bound(end));
     } else {
         auto& [id, mappings] = *pick();
@@ -129,7 +135,8 @@ TEST_CASE("trees of several levels stay within the format when they grow and shr
     for (int i = 0; i < 60; ++i) {
         const std::uint64_t begin = random.below(1000000000);
         const std::uint64_t end = begin + random.below(60000000);
-        CHECK(must(pool.md->unmap(pool.volume(0), VirtualBlock(begin), VirtualBlock(end), ~0ULL)) == VirtualBlock(end));
+        CHECK(must(pool.md->unmap(pool.volume(0), VirtualBlock(begin), VirtualBlock(end), ~0ULL)) ==
+              VirtualBlock(end));
         mappings.erase(mappings.lower_bound(begin), mappings.lower_bound(end));
         commit(*pool.md, pool.device);
     }
@@ -141,7 +148,8 @@ TEST_CASE("trees of several levels stay within the format when they grow and shr
 TEST_CASE("sequential writes fill leaves almost wholly") {
     Pool pool(4096, 60000);
     must(pool.md->create_thin(ThinId::checked(0)));
-    for (std::uint64_t i = 0; i < 50000; ++i) must(pool.md->insert(pool.volume(0), VirtualBlock(i), must(pool.md->reserve())));
+    for (std::uint64_t i = 0; i < 50000; ++i)
+        must(pool.md->insert(pool.volume(0), VirtualBlock(i), must(pool.md->reserve())));
     commit(*pool.md, pool.device);
     CHECK(4096 - pool.md->metadata().free().n < 50000 / 240 + 20);
 }
@@ -149,7 +157,8 @@ TEST_CASE("sequential writes fill leaves almost wholly") {
 TEST_CASE("a freed data block is not allocated before the commit that freed it is durable") {
     Pool pool(512, 2);
     must(pool.md->create_thin(ThinId::checked(0)));
-    for (std::uint64_t at : {0, 1}) must(pool.md->insert(pool.volume(0), VirtualBlock(at), must(pool.md->reserve())));
+    for (std::uint64_t at : {0, 1})
+        must(pool.md->insert(pool.volume(0), VirtualBlock(at), must(pool.md->reserve())));
     commit(*pool.md, pool.device);
     must(pool.md->unmap(pool.volume(0), VirtualBlock(0), VirtualBlock(1), ~0ULL));
     CHECK(pool.md->data().free() == DataBlocks(1));
@@ -190,8 +199,10 @@ TEST_CASE("what does not exist is not found, and what exists is not made again")
     Pool pool(512, 16);
     must(pool.md->create_thin(ThinId::checked(3)));
     CHECK(pool.md->create_thin(ThinId::checked(3)).error().code == Errc::exists);
-    CHECK(pool.md->create_snapshot(ThinId::checked(3), ThinId::checked(3)).error().code == Errc::exists);
-    CHECK(pool.md->create_snapshot(ThinId::checked(4), ThinId::checked(5)).error().code == Errc::not_found);
+    CHECK(pool.md->create_snapshot(ThinId::checked(3), ThinId::checked(3)).error().code ==
+          Errc::exists);
+    CHECK(pool.md->create_snapshot(ThinId::checked(4), ThinId::checked(5)).error().code ==
+          Errc::not_found);
     CHECK(pool.md->remove(ThinId::checked(5)).error().code == Errc::not_found);
     CHECK(pool.md->set_transaction_id({1}, {2}).error().code == Errc::invalid_argument);
     CHECK(ThinId::from(0x1000000).error().code == Errc::invalid_argument);
@@ -209,7 +220,8 @@ TEST_CASE("the snapshot clock stops at its end instead of corrupting mappings") 
     sb.encode(BlockBytes(pool.device.bytes().data(), 4096));
     pool.md = must(ThinMetadata::open(pool.device, {}));
     must(pool.md->create_snapshot(ThinId::checked(1), ThinId::checked(0)));
-    CHECK(pool.md->create_snapshot(ThinId::checked(2), ThinId::checked(0)).error().code == Errc::unsupported);
+    CHECK(pool.md->create_snapshot(ThinId::checked(2), ThinId::checked(0)).error().code ==
+          Errc::unsupported);
     must(pool.md->insert(pool.volume(0), VirtualBlock(0), must(pool.md->reserve())));
     commit(*pool.md, pool.device);
     require_clean(pool.device);

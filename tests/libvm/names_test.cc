@@ -1,6 +1,6 @@
-// Goal: the names that LVM takes are taken, the ones it reserves are refused, and each way of pointing at a
-// volume means the volume that was meant.
-// Method: tables of texts with what each must mean.
+// Goal: the names that LVM takes are taken, the ones it reserves are refused, and each way of
+// pointing at a volume means the volume that was meant. Method: tables of texts with what each must
+// mean.
 #include "libvm/names.h"
 
 #include "tests/support/metadata_fixture.h"
@@ -8,8 +8,10 @@
 namespace thinvol {
 
 TEST_CASE("a name of letters, digits and + _ . - is valid for groups and volumes") {
-    for (const std::string name : {"a", "A", "0", "+", "_", ".a", "a.", "...", "vg0", "a-b", "a--b", "a-", "_a", "+a", "lvol0",
-                                   "Root.2026-05-01_daily+1", "tdata", "_tdat", "a_meta", "Snapshot", "pvMove"}) {
+    for (const std::string name :
+         {"a",     "A",     "0",      "+",        "_",     ".a", "a.",    "...",
+          "vg0",   "a-b",   "a--b",   "a-",       "_a",    "+a", "lvol0", "Root.2026-05-01_daily+1",
+          "tdata", "_tdat", "a_meta", "Snapshot", "pvMove"}) {
         CAPTURE(name);
         CHECK(check_group_name(name).has_value());
         CHECK(check_volume_name(name).has_value());
@@ -18,7 +20,9 @@ TEST_CASE("a name of letters, digits and + _ . - is valid for groups and volumes
     CHECK(check_volume_name(std::string(longest_name, 'n')).has_value());
 }
 
-TEST_CASE("a name that is empty, too long, a directory's, or of other characters is refused with the reason") {
+TEST_CASE(
+    "a name that is empty, too long, a directory's, or of other characters is refused with the "
+    "reason") {
     const struct {
         std::string name;
         std::string reason;
@@ -62,13 +66,15 @@ TEST_CASE("words that LVM reserves are refused in names of volumes, and named") 
         }
         CHECK(check_volume_name("a" + word).has_value());
     }
-    for (const std::string part : {"_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_imeta", "_iorig", "_mimage", "_mlog",
-                                   "_pmspare", "_rimage", "_rmeta", "_tdata", "_tmeta", "_vdata", "_vorigin", "_wcorig"}) {
+    for (const std::string part :
+         {"_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_imeta", "_iorig", "_mimage", "_mlog",
+          "_pmspare", "_rimage", "_rmeta", "_tdata", "_tmeta", "_vdata", "_vorigin", "_wcorig"}) {
         for (const std::string& name : {part, "pool0" + part, part + "9", "a" + part + "b"}) {
             CAPTURE(name);
             REQUIRE_FALSE(check_volume_name(name).has_value());
             CHECK(check_volume_name(name).error().code == Errc::invalid_argument);
-            CHECK(check_volume_name(name).error().text.find("\"" + part + "\"") != std::string::npos);
+            CHECK(check_volume_name(name).error().text.find("\"" + part + "\"") !=
+                  std::string::npos);
         }
     }
 }
@@ -103,9 +109,28 @@ TEST_CASE("a reference means the same however it is written") {
 }
 
 TEST_CASE("what points at nothing is refused") {
-    for (const std::string text : {"", "/", "//", "vg/", "/lv", "vg//lv", "vg/lv/x", "/dev/", "/dev//lv", "/dev/vg/", "/dev/mapper/",
-                                   "/dev/mapper/-lv", "/dev/mapper/a-b-c", "./vg/lv", "../vg", "/tmp/vg/lv", "vg/a:b", "v g/lv",
-                                   "vg/..", "-vg/lv", "@tag", "vg/-lv"}) {
+    for (const std::string text : {"",
+                                   "/",
+                                   "//",
+                                   "vg/",
+                                   "/lv",
+                                   "vg//lv",
+                                   "vg/lv/x",
+                                   "/dev/",
+                                   "/dev//lv",
+                                   "/dev/vg/",
+                                   "/dev/mapper/",
+                                   "/dev/mapper/-lv",
+                                   "/dev/mapper/a-b-c",
+                                   "./vg/lv",
+                                   "../vg",
+                                   "/tmp/vg/lv",
+                                   "vg/a:b",
+                                   "v g/lv",
+                                   "vg/..",
+                                   "-vg/lv",
+                                   "@tag",
+                                   "vg/-lv"}) {
         CAPTURE(text);
         const auto outcome = parse_reference(text);
         REQUIRE_FALSE(outcome.has_value());

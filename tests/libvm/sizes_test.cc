@@ -7,7 +7,8 @@
 namespace thinvol {
 namespace {
 
-constexpr std::uint64_t kib = 1024, mib = kib << 10, gib = kib << 20, tib = kib << 30, pib = kib << 40, eib = kib << 50;
+constexpr std::uint64_t kib = 1024, mib = kib << 10, gib = kib << 20, tib = kib << 30,
+                        pib = kib << 40, eib = kib << 50;
 
 std::string size_text(std::uint64_t bytes, std::string_view units, bool suffix = true) {
     Units parsed = must(parse_units(units));
@@ -22,12 +23,36 @@ TEST_CASE("a size has a number and a letter of either case, based on 1024") {
         const char* text;
         std::uint64_t bytes;
     } cases[] = {
-        {"512b", 512},      {"1s", 512},          {"3S", 1536},        {"1k", kib},         {"1K", kib},
-        {"1m", mib},        {"1M", mib},          {"1g", gib},         {"1G", gib},         {"1t", tib},
-        {"1T", tib},        {"1p", pib},          {"1P", pib},         {"1e", eib},         {"15E", 15 * eib},
-        {"1024B", 1024},    {"0", 0},             {"0g", 0},           {"007m", 7 * mib},   {"1.5g", gib + gib / 2},
-        {".5g", gib / 2},   {"1.g", gib},         {"0.25m", mib / 4},  {"2.5s", 1024},      {"0.5k", 512},
-        {"10GB", 10 * gib}, {"10GiB", 10 * gib},  {"10Gi", 10 * gib},  {"10gib", 10 * gib}, {"4kB", 4 * kib},
+        {"512b", 512},
+        {"1s", 512},
+        {"3S", 1536},
+        {"1k", kib},
+        {"1K", kib},
+        {"1m", mib},
+        {"1M", mib},
+        {"1g", gib},
+        {"1G", gib},
+        {"1t", tib},
+        {"1T", tib},
+        {"1p", pib},
+        {"1P", pib},
+        {"1e", eib},
+        {"15E", 15 * eib},
+        {"1024B", 1024},
+        {"0", 0},
+        {"0g", 0},
+        {"007m", 7 * mib},
+        {"1.5g", gib + gib / 2},
+        {".5g", gib / 2},
+        {"1.g", gib},
+        {"0.25m", mib / 4},
+        {"2.5s", 1024},
+        {"0.5k", 512},
+        {"10GB", 10 * gib},
+        {"10GiB", 10 * gib},
+        {"10Gi", 10 * gib},
+        {"10gib", 10 * gib},
+        {"4kB", 4 * kib},
         {"1.000000001g", gib + 1024},  // down to a sector
     };
     for (const auto& c : cases) {
@@ -63,7 +88,8 @@ TEST_CASE("bytes must be a multiple of 512, and the neighbours are named") {
     const auto outcome = parse_size("700b", 'm');
     REQUIRE_FALSE(outcome.has_value());
     CHECK(outcome.error().code == Errc::invalid_argument);
-    CHECK(outcome.error().text.find("is not a multiple of 512. Try using 512 or 1024.") != std::string::npos);
+    CHECK(outcome.error().text.find("is not a multiple of 512. Try using 512 or 1024.") !=
+          std::string::npos);
     for (const char* text : {"1b", "511b", "513b", "1000B", "+513b", "-1b"}) {
         CAPTURE(text);
         CHECK_FALSE(parse_size(text, 'm').has_value());
@@ -74,7 +100,8 @@ TEST_CASE("bytes must be a multiple of 512, and the neighbours are named") {
 TEST_CASE("a size of 16 EiB or more is refused, one sector less is not") {
     CHECK(must(parse_size("18446744073709551104b", 'm')).size == Bytes(18446744073709551104ULL));
     CHECK(must(parse_size("36028797018963967s", 'm')).size == Bytes(18446744073709551104ULL));
-    for (const char* text : {"16e", "16E", "16384p", "18446744073709551616b", "36028797018963968s", "99999999999999999999e", "+16e"}) {
+    for (const char* text : {"16e", "16E", "16384p", "18446744073709551616b", "36028797018963968s",
+                             "99999999999999999999e", "+16e"}) {
         CAPTURE(text);
         const auto outcome = parse_size(text, 'm');
         REQUIRE_FALSE(outcome.has_value());
@@ -84,8 +111,10 @@ TEST_CASE("a size of 16 EiB or more is refused, one sector less is not") {
 }
 
 TEST_CASE("text that is no size is refused and shown") {
-    for (const char* text : {"", "+", "-", "g", ".", ".g", "1q", "1gx", "1 g", " 1g", "1g ", "1..5g", "1.5.5g", "++1g", "+-1g", "0x10", "1e5",
-                             "1,5g", "nan", "inf", "ten", "10%", "1kk", "1\xc3\xa4"}) {
+    for (const char* text :
+         {"",    "+",    "-",   "g",     ".",      ".g",   "1q",   "1gx",
+          "1 g", " 1g",  "1g ", "1..5g", "1.5.5g", "++1g", "+-1g", "0x10",
+          "1e5", "1,5g", "nan", "inf",   "ten",    "10%",  "1kk",  "1\xc3\xa4"}) {
         CAPTURE(text);
         const auto outcome = parse_size(text, 'm');
         REQUIRE_FALSE(outcome.has_value());
@@ -103,12 +132,15 @@ TEST_CASE("extents are a number, or a percentage of something that may be shorte
         std::uint64_t number;
         Of of;
     } cases[] = {
-        {"100", Sign::none, 100, Of::extents},   {"+100", Sign::plus, 100, Of::extents}, {"-7", Sign::minus, 7, Of::extents},
-        {"50%VG", Sign::none, 50, Of::group},    {"50%V", Sign::none, 50, Of::group},    {"50%vg", Sign::none, 50, Of::group},
-        {"100%FREE", Sign::none, 100, Of::free}, {"100%FR", Sign::none, 100, Of::free},  {"100%F", Sign::none, 100, Of::free},
-        {"+25%free", Sign::plus, 25, Of::free},  {"10%PVS", Sign::none, 10, Of::pvs},    {"10%PV", Sign::none, 10, Of::pvs},
-        {"10%P", Sign::none, 10, Of::pvs},       {"+33%LV", Sign::plus, 33, Of::volume}, {"-33%L", Sign::minus, 33, Of::volume},
-        {"5%ORIGIN", Sign::none, 5, Of::origin}, {"5%OR", Sign::none, 5, Of::origin},    {"5%O", Sign::none, 5, Of::origin},
+        {"100", Sign::none, 100, Of::extents},   {"+100", Sign::plus, 100, Of::extents},
+        {"-7", Sign::minus, 7, Of::extents},     {"50%VG", Sign::none, 50, Of::group},
+        {"50%V", Sign::none, 50, Of::group},     {"50%vg", Sign::none, 50, Of::group},
+        {"100%FREE", Sign::none, 100, Of::free}, {"100%FR", Sign::none, 100, Of::free},
+        {"100%F", Sign::none, 100, Of::free},    {"+25%free", Sign::plus, 25, Of::free},
+        {"10%PVS", Sign::none, 10, Of::pvs},     {"10%PV", Sign::none, 10, Of::pvs},
+        {"10%P", Sign::none, 10, Of::pvs},       {"+33%LV", Sign::plus, 33, Of::volume},
+        {"-33%L", Sign::minus, 33, Of::volume},  {"5%ORIGIN", Sign::none, 5, Of::origin},
+        {"5%OR", Sign::none, 5, Of::origin},     {"5%O", Sign::none, 5, Of::origin},
         {"300%Vg", Sign::none, 300, Of::group},  {"0", Sign::none, 0, Of::extents},
     };
     for (const auto& c : cases) {
@@ -121,7 +153,8 @@ TEST_CASE("extents are a number, or a percentage of something that may be shorte
 }
 
 TEST_CASE("extents that are no number, or a percentage of nothing known, are refused") {
-    for (const char* text : {"", "+", "%VG", "x", "--1", "99999999999999999999", "VG", "1.5", "1g", "50%", "50%FOO", "50%FREEX", "50%VGS", "50 %VG"}) {
+    for (const char* text : {"", "+", "%VG", "x", "--1", "99999999999999999999", "VG", "1.5", "1g",
+                             "50%", "50%FOO", "50%FREEX", "50%VGS", "50 %VG"}) {
         CAPTURE(text);
         const auto outcome = parse_extents(text);
         REQUIRE_FALSE(outcome.has_value());
@@ -131,7 +164,8 @@ TEST_CASE("extents that are no number, or a percentage of nothing known, are ref
 }
 
 TEST_CASE("--units takes one letter, or a number and a letter") {
-    for (const char* text : {"r", "R", "h", "H", "b", "s", "k", "m", "g", "t", "p", "e", "B", "S", "K", "M", "G", "T", "P", "E", "4m", "512b", "1K", "10s"}) {
+    for (const char* text : {"r", "R", "h", "H", "b", "s", "k", "m", "g",  "t",    "p",  "e",
+                             "B", "S", "K", "M", "G", "T", "P", "E", "4m", "512b", "1K", "10s"}) {
         CAPTURE(text);
         CHECK(must(parse_units(text)).letter == text[std::string_view(text).size() - 1]);
     }
@@ -139,7 +173,8 @@ TEST_CASE("--units takes one letter, or a number and a letter") {
     CHECK(must(parse_units("512b")).factor == 512);
     CHECK(must(parse_units("3M")).factor == 3000000);
     CHECK(must(parse_units("2s")).factor == 1024);
-    for (const char* text : {"", "q", "gg", "g4", "0m", "4", "4h", "4r", "-4m", "4.5m", "4 m", "99999999999e", "99999999999999999999b", "GiB"}) {
+    for (const char* text : {"", "q", "gg", "g4", "0m", "4", "4h", "4r", "-4m", "4.5m", "4 m",
+                             "99999999999e", "99999999999999999999b", "GiB"}) {
         CAPTURE(text);
         REQUIRE_FALSE(parse_units(text).has_value());
         CHECK(parse_units(text).error().text.starts_with("invalid units specification"));
@@ -152,13 +187,33 @@ TEST_CASE("a size is printed in the unit asked for, lower case by 1024, upper ca
         const char* units;
         const char* text;
     } cases[] = {
-        {gib, "b", "1073741824B"},         {gib, "s", "2097152S"},      {gib, "k", "1048576.00k"},      {gib, "m", "1024.00m"},
-        {gib, "g", "1.00g"},               {gib, "t", "0.00t"},         {3 * gib / 2, "g", "1.50g"},    {tib, "t", "1.00t"},
-        {pib, "p", "1.00p"},               {2 * eib, "e", "2.00e"},     {1000000, "K", "1000.00K"},     {1000000, "M", "1.00M"},
-        {1500000000, "G", "1.50G"},        {1000000000000, "T", "1.00T"}, {gib, "h", "1.00g"},          {gib, "H", "1.07G"},
-        {512 * mib, "h", "512.00m"},       {64 * kib, "h", "64.00k"},   {10 * gib, "4m", "2560.00U"},   {4096, "512b", "8.00U"},
-        {0, "h", "0 "},                    {0, "r", "0 "},              {0, "m", "0.00m"},              {0, "b", "0B"},
-        {1023 * mib, "h", "1023.00m"},     {1024 * mib, "h", "1.00g"},  {15 * eib, "r", "15.00e"},
+        {gib, "b", "1073741824B"},
+        {gib, "s", "2097152S"},
+        {gib, "k", "1048576.00k"},
+        {gib, "m", "1024.00m"},
+        {gib, "g", "1.00g"},
+        {gib, "t", "0.00t"},
+        {3 * gib / 2, "g", "1.50g"},
+        {tib, "t", "1.00t"},
+        {pib, "p", "1.00p"},
+        {2 * eib, "e", "2.00e"},
+        {1000000, "K", "1000.00K"},
+        {1000000, "M", "1.00M"},
+        {1500000000, "G", "1.50G"},
+        {1000000000000, "T", "1.00T"},
+        {gib, "h", "1.00g"},
+        {gib, "H", "1.07G"},
+        {512 * mib, "h", "512.00m"},
+        {64 * kib, "h", "64.00k"},
+        {10 * gib, "4m", "2560.00U"},
+        {4096, "512b", "8.00U"},
+        {0, "h", "0 "},
+        {0, "r", "0 "},
+        {0, "m", "0.00m"},
+        {0, "b", "0B"},
+        {1023 * mib, "h", "1023.00m"},
+        {1024 * mib, "h", "1.00g"},
+        {15 * eib, "r", "15.00e"},
     };
     for (const auto& c : cases) {
         CAPTURE(c.bytes, c.units);
@@ -198,9 +253,17 @@ TEST_CASE("a percentage of something is never 0.00, of less than all never 100.0
         std::uint64_t part, whole;
         const char* text;
     } cases[] = {
-        {0, 100, "0.00"},        {1, 100, "1.00"},          {1294, 10000, "12.94"},   {100, 100, "100.00"},
-        {1, 1000000000, "0.01"}, {1, 20001, "0.01"},        {999999999, 1000000000, "99.99"},
-        {20000, 20001, "99.99"}, {1, 3, "33.33"},           {2, 3, "66.67"},          {~0ULL - 1, ~0ULL, "99.99"},
+        {0, 100, "0.00"},
+        {1, 100, "1.00"},
+        {1294, 10000, "12.94"},
+        {100, 100, "100.00"},
+        {1, 1000000000, "0.01"},
+        {1, 20001, "0.01"},
+        {999999999, 1000000000, "99.99"},
+        {20000, 20001, "99.99"},
+        {1, 3, "33.33"},
+        {2, 3, "66.67"},
+        {~0ULL - 1, ~0ULL, "99.99"},
         {~0ULL, ~0ULL, "100.00"},
     };
     for (const auto& c : cases) {

@@ -1,6 +1,6 @@
-// Goal: a transaction that was not committed leaves nothing, values come back as they went in, and each failure
-// of SQLite has the code that callers branch on.
-// Method: databases in a temporary directory, with a second connection as the other process.
+// Goal: a transaction that was not committed leaves nothing, values come back as they went in, and
+// each failure of SQLite has the code that callers branch on. Method: databases in a temporary
+// directory, with a second connection as the other process.
 #include "libvm/sqlite.h"
 
 #include <sqlite3.h>
@@ -15,7 +15,11 @@ struct Fixture {
     std::string path = dir.path() / "db";
     Database db = must(Database::open(path, {.create = true}));
 
-    Fixture() { must(db.execute("PRAGMA journal_mode = WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT UNIQUE, n INTEGER CHECK(n > 0))")); }
+    Fixture() {
+        must(
+            db.execute("PRAGMA journal_mode = WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT "
+                       "UNIQUE, n INTEGER CHECK(n > 0))"));
+    }
     std::int64_t count() { return must(db.number("SELECT count(*) FROM t")).value(); }
 };
 
@@ -48,7 +52,9 @@ TEST_CASE("a transaction that was committed stays, and moving one leaves only on
 
 TEST_CASE("a commit that fails leaves nothing and no open transaction") {
     Fixture f;
-    must(f.db.execute("PRAGMA foreign_keys = ON; CREATE TABLE c(t INTEGER REFERENCES t(id) DEFERRABLE INITIALLY DEFERRED)"));
+    must(
+        f.db.execute("PRAGMA foreign_keys = ON; CREATE TABLE c(t INTEGER REFERENCES t(id) "
+                     "DEFERRABLE INITIALLY DEFERRED)"));
     auto transaction = must(Transaction::begin(f.db));
     must(f.db.run("INSERT INTO c(t) VALUES(?)", std::int64_t{77}));
     const auto outcome = std::move(transaction).commit();
@@ -65,7 +71,8 @@ TEST_CASE("a constraint is reported as exists, with SQLite's words") {
     REQUIRE_FALSE(twice.has_value());
     CHECK(twice.error().code == Errc::exists);
     CHECK(twice.error().text.find("t.v") != std::string::npos);
-    CHECK(f.db.run("INSERT INTO t(v, n) VALUES(?, ?)", "b", std::int64_t{0}).error().code == Errc::exists);
+    CHECK(f.db.run("INSERT INTO t(v, n) VALUES(?, ?)", "b", std::int64_t{0}).error().code ==
+          Errc::exists);
     CHECK(f.count() == 1);
 }
 
@@ -73,7 +80,8 @@ TEST_CASE("values are bound as they are, never taken for SQL") {
     Fixture f;
     const std::string quotes = "'); DROP TABLE t; --\"";
     const std::string nul("a\0b", 3);
-    for (const std::string& v : {quotes, nul, std::string(), std::string(100000, 'x')}) must(f.db.run("INSERT INTO t(v) VALUES(?)", v));
+    for (const std::string& v : {quotes, nul, std::string(), std::string(100000, 'x')})
+        must(f.db.run("INSERT INTO t(v) VALUES(?)", v));
     must(f.db.run("INSERT INTO t(v, n) VALUES(?, ?)", nullptr, std::int64_t{1} << 62));
     must(f.db.run("INSERT INTO t(v, n) VALUES(?, ?)", "none", std::optional<std::int64_t>()));
     Statement s = must(f.db.prepare("SELECT v, n FROM t ORDER BY id"));
@@ -122,7 +130,9 @@ TEST_CASE("number() tells no row and NULL from a number") {
 TEST_CASE("each failure has the code that callers branch on") {
     Fixture f;
     CHECK(Database::open((f.dir.path() / "none").string(), {}).error().code == Errc::not_found);
-    CHECK(Database::open((f.dir.path() / "no" / "folder").string(), {.create = true}).error().code == Errc::not_found);
+    CHECK(
+        Database::open((f.dir.path() / "no" / "folder").string(), {.create = true}).error().code ==
+        Errc::not_found);
     CHECK(f.db.execute("no SQL").error().code == Errc::io_error);
     CHECK_FALSE(f.db.prepare("SELECT * FROM nothing").has_value());
 
@@ -144,7 +154,8 @@ TEST_CASE("each failure has the code that callers branch on") {
     CHECK(bad.number("SELECT count(*) FROM sqlite_master").error().code == Errc::corrupt);
 
     must(f.db.execute("PRAGMA max_page_count = 8"));
-    CHECK(f.db.run("INSERT INTO t(v) VALUES(?)", std::string(100000, 'x')).error().code == Errc::out_of_space);
+    CHECK(f.db.run("INSERT INTO t(v) VALUES(?)", std::string(100000, 'x')).error().code ==
+          Errc::out_of_space);
     CHECK(f.count() == 0);
 }
 

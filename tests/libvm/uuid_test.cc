@@ -31,15 +31,18 @@ TEST_CASE("the digits of an identity are its bytes, first digit high") {
 TEST_CASE("anything but 32 lower-case hexadecimal digits is no identity") {
     const std::string good = "0123456789abcdef0123456789abcdef";
     REQUIRE(uuid_bytes(good).has_value());
-    for (const std::string& text : {std::string(), good.substr(1), good + "0", "g" + good.substr(1), good.substr(1) + " ", "A" + good.substr(1),
-                                    good.substr(0, 31) + std::string(1, '\0'), std::string("012345-6789-abcd-ef01-2345-6789-a")}) {
+    for (const std::string& text :
+         {std::string(), good.substr(1), good + "0", "g" + good.substr(1), good.substr(1) + " ",
+          "A" + good.substr(1), good.substr(0, 31) + std::string(1, '\0'),
+          std::string("012345-6789-abcd-ef01-2345-6789-a")}) {
         CAPTURE(text);
         CHECK_FALSE(uuid_bytes(text).has_value());
     }
 }
 
 TEST_CASE("reports show identities in LVM's groups of 6-4-4-4-4-4-6") {
-    CHECK(grouped_uuid("0123456789abcdefghijklmnopqrstuv") == "012345-6789-abcd-efgh-ijkl-mnop-qrstuv");
+    CHECK(grouped_uuid("0123456789abcdefghijklmnopqrstuv") ==
+          "012345-6789-abcd-efgh-ijkl-mnop-qrstuv");
 }
 
 }  // namespace thinvol

@@ -33,14 +33,20 @@ Result<> done(Result<T>&& r) {
 }
 
 Result<GroupRow> vg(Session& s) { return s.catalog.find_group("vg0"); }
-Result<PoolRow> pool(Session& s, const char* name) { return s.catalog.pool(TRY(s.catalog.find_lv(TRY(vg(s)), name)).id); }
-Result<ThinRow> thin(Session& s, const char* name) { return s.catalog.thin(TRY(s.catalog.find_lv(TRY(vg(s)), name)).id); }
+Result<PoolRow> pool(Session& s, const char* name) {
+    return s.catalog.pool(TRY(s.catalog.find_lv(TRY(vg(s)), name)).id);
+}
+Result<ThinRow> thin(Session& s, const char* name) {
+    return s.catalog.thin(TRY(s.catalog.find_lv(TRY(vg(s)), name)).id);
+}
 bool never_ask(const std::string&) { return false; }
 
 // To a size, not by an amount: done twice it is done once.
 Result<> extend_to(Session& s, SegmentRole role, Extents wanted) {
     Extents have(0);
-    for (const SegmentRow& segment : TRY(s.catalog.segments_of(TRY(pool(s, "pool0")).lv.id, role, false))) have += segment.length;
+    for (const SegmentRow& segment :
+         TRY(s.catalog.segments_of(TRY(pool(s, "pool0")).lv.id, role, false)))
+        have += segment.length;
     if (have == wanted) return Error(Errc::exists, "it has that size");
     ExtendPoolRequest by;
     (role == SegmentRole::data ? by.data : by.metadata) = wanted - have;
@@ -49,40 +55,76 @@ Result<> extend_to(Session& s, SegmentRole role, Extents wanted) {
 
 // Every command that changes something, on a group of one and then two physical volumes.
 const Step script[] = {
-    {"tvgcreate", [](Session& s) { return done(create_group(s, {"vg0", {SimWorld::pv_path(0)}, extent}, never_ask)); }},
-    {"tvcreate pool", [](Session& s) -> Result<> {
+    {"tvgcreate",
+     [](Session& s) {
+         return done(create_group(s, {"vg0", {SimWorld::pv_path(0)}, extent}, never_ask));
+     }},
+    {"tvcreate pool",
+     [](Session& s) -> Result<> {
          NewPool wanted;
          wanted.name = "pool0";
          wanted.data = Extents(3);
          return done(create_pool(s, TRY(vg(s)), wanted));
      }},
-    {"tvcreate volume", [](Session& s) -> Result<> {
-         return done(create_volumes(s, TRY(vg(s)), TRY(pool(s, "pool0")), {{{"root", Bytes(32 << 20)}}}));
+    {"tvcreate volume",
+     [](Session& s) -> Result<> {
+         return done(
+             create_volumes(s, TRY(vg(s)), TRY(pool(s, "pool0")), {{{"root", Bytes(32 << 20)}}}));
      }},
-    {"tvsnapshot", [](Session& s) -> Result<> {
-         return done(create_volumes(s, TRY(vg(s)), TRY(pool(s, "pool0")), {{{"snap", Bytes(0), TRY(thin(s, "root")).lv.id}}}));
+    {"tvsnapshot",
+     [](Session& s) -> Result<> {
+         return done(create_volumes(s, TRY(vg(s)), TRY(pool(s, "pool0")),
+                                    {{{"snap", Bytes(0), TRY(thin(s, "root")).lv.id}}}));
      }},
-    {"tvgextend", [](Session& s) -> Result<> { return done(extend_group(s, TRY(vg(s)), {SimWorld::pv_path(1)}, never_ask)); }},
+    {"tvgextend",
+     [](Session& s) -> Result<> {
+         return done(extend_group(s, TRY(vg(s)), {SimWorld::pv_path(1)}, never_ask));
+     }},
     {"tvextend pool data", [](Session& s) { return extend_to(s, SegmentRole::data, Extents(7)); }},
-    {"tvextend pool metadata", [](Session& s) { return extend_to(s, SegmentRole::metadata, Extents(10)); }},
-    {"tvextend volume", [](Session& s) -> Result<> { return done(resize_volume(s, TRY(vg(s)), TRY(thin(s, "root")), Bytes(48 << 20))); }},
-    {"tvreduce volume", [](Session& s) -> Result<> { return done(resize_volume(s, TRY(vg(s)), TRY(thin(s, "root")), Bytes(16 << 20))); }},
-    {"tvrename", [](Session& s) -> Result<> { return done(rename_volume(s, TRY(vg(s)), TRY(thin(s, "snap")).lv, "before")); }},
-    {"tvremove volume", [](Session& s) -> Result<> { return done(remove_volumes(s, TRY(vg(s)), TRY(pool(s, "pool0")), {{TRY(thin(s, "before")).lv.id}, true})); }},
-    {"tvcreate second pool", [](Session& s) -> Result<> {
+    {"tvextend pool metadata",
+     [](Session& s) { return extend_to(s, SegmentRole::metadata, Extents(10)); }},
+    {"tvextend volume",
+     [](Session& s) -> Result<> {
+         return done(resize_volume(s, TRY(vg(s)), TRY(thin(s, "root")), Bytes(48 << 20)));
+     }},
+    {"tvreduce volume",
+     [](Session& s) -> Result<> {
+         return done(resize_volume(s, TRY(vg(s)), TRY(thin(s, "root")), Bytes(16 << 20)));
+     }},
+    {"tvrename",
+     [](Session& s) -> Result<> {
+         return done(rename_volume(s, TRY(vg(s)), TRY(thin(s, "snap")).lv, "before"));
+     }},
+    {"tvremove volume",
+     [](Session& s) -> Result<> {
+         return done(remove_volumes(s, TRY(vg(s)), TRY(pool(s, "pool0")),
+                                    {{TRY(thin(s, "before")).lv.id}, true}));
+     }},
+    {"tvcreate second pool",
+     [](Session& s) -> Result<> {
          NewPool wanted;
          wanted.name = "pool1";
          wanted.data = Extents(2);
          return done(create_pool(s, TRY(vg(s)), wanted));
      }},
-    {"tvremove pool", [](Session& s) -> Result<> { return done(remove_pool(s, TRY(vg(s)), TRY(pool(s, "pool1")))); }},
-    {"tvremove last pool", [](Session& s) -> Result<> { return done(remove_pool(s, TRY(vg(s)), TRY(pool(s, "pool0")))); }},
-    {"tvgreduce", [](Session& s) -> Result<> {
+    {"tvremove pool",
+     [](Session& s) -> Result<> {
+         return done(remove_pool(s, TRY(vg(s)), TRY(pool(s, "pool1"))));
+     }},
+    {"tvremove last pool",
+     [](Session& s) -> Result<> {
+         return done(remove_pool(s, TRY(vg(s)), TRY(pool(s, "pool0"))));
+     }},
+    {"tvgreduce",
+     [](Session& s) -> Result<> {
          const GroupRow group = TRY(vg(s));
          return done(reduce_group(s, group, {TRY(find_pv(s, group, SimWorld::pv_path(0)))}));
      }},
     {"tvgrename", [](Session& s) -> Result<> { return done(rename_group(s, TRY(vg(s)), "vg1")); }},
-    {"tvgremove", [](Session& s) -> Result<> { return done(remove_group(s, TRY(s.catalog.find_group("vg1")))); }},
+    {"tvgremove",
+     [](Session& s) -> Result<> {
+         return done(remove_group(s, TRY(s.catalog.find_group("vg1"))));
+     }},
 };
 
 // What a user sees: everything but identities and numbers that a second attempt may take anew.
@@ -99,7 +141,8 @@ Result<std::string> visible_state(Session& s) {
                 (segment.role == SegmentRole::data ? data : metadata) += segment.length;
             }
             text += fmt::format(" pool {} {} {}", p.lv.name, data, metadata);
-            for (const ThinRow& t : TRY(s.catalog.thins_of_pool(p.lv.id))) text += fmt::format(" thin {} {} {}", t.lv.name, t.size, t.origin_id != 0);
+            for (const ThinRow& t : TRY(s.catalog.thins_of_pool(p.lv.id)))
+                text += fmt::format(" thin {} {} {}", t.lv.name, t.size, t.origin_id != 0);
         }
         text += TRY(s.catalog.spare(group.id)) ? " spare" : "";
         text += '\n';
@@ -115,40 +158,58 @@ Rows folded(const std::vector<std::string>& changes) {
         const auto change = nlohmann::json::parse(line);
         const std::string table = change.at("t");
         if (change.contains("d")) rows.erase(fmt::format("{} {}", table, change.at("d").dump()));
-        else rows[fmt::format("{} {}", table, change.at("r").at("id").dump())] = change.at("r").dump();
+        else
+            rows[fmt::format("{} {}", table, change.at("r").at("id").dump())] =
+                change.at("r").dump();
     }
     return rows;
 }
 
-// After recovery: pools and catalog agree, nothing is pending, counts are right, the logs hold the catalog's rows.
+// After recovery: pools and catalog agree, nothing is pending, counts are right, the logs hold the
+// catalog's rows.
 Result<> check_consistency(Session& s) {
     for (const GroupRow& group : TRY(s.catalog.groups())) {
         for (const PoolRow& row : TRY(s.catalog.pools(group.id))) {
-            if (TRY(s.catalog.pending(row.lv.id))) return Error(Errc::corrupt, fmt::format("pool {} still has a pending operation", row.lv.name));
+            if (TRY(s.catalog.pending(row.lv.id)))
+                return Error(Errc::corrupt,
+                             fmt::format("pool {} still has a pending operation", row.lv.name));
             auto local = TRY(LocalPool::open(s, group, row));
             std::set<std::uint32_t> in_catalog;
             for (const ThinRow& t : TRY(s.catalog.thins_of_pool(row.lv.id, true))) {
-                if (t.lv.pending) return Error(Errc::corrupt, fmt::format("volume {} is still pending", t.lv.name));
+                if (t.lv.pending)
+                    return Error(Errc::corrupt,
+                                 fmt::format("volume {} is still pending", t.lv.name));
                 in_catalog.insert(t.thin_id.n());
             }
             std::set<std::uint32_t> in_pool;
             for (const ThinId id : TRY(local->pool().volume_ids())) in_pool.insert(id.n());
-            if (in_catalog != in_pool) return Error(Errc::corrupt, fmt::format("pool {} and catalog do not have the same volumes", row.lv.name));
+            if (in_catalog != in_pool)
+                return Error(
+                    Errc::corrupt,
+                    fmt::format("pool {} and catalog do not have the same volumes", row.lv.name));
             const PoolStatus status = local->pool().status();
             const PoolRow now = TRY(s.catalog.pool(row.lv.id));
-            if (status.transaction_id != now.transaction_id) return Error(Errc::corrupt, fmt::format("pool {}: transaction ids differ", row.lv.name));
-            if (status.data_size.n != local->devices().data().size().n / row.chunk_size.n) return Error(Errc::corrupt, fmt::format("pool {}: size differs", row.lv.name));
+            if (status.transaction_id != now.transaction_id)
+                return Error(Errc::corrupt,
+                             fmt::format("pool {}: transaction ids differ", row.lv.name));
+            if (status.data_size.n != local->devices().data().size().n / row.chunk_size.n)
+                return Error(Errc::corrupt, fmt::format("pool {}: size differs", row.lv.name));
             const CheckReport report = TRY(check_metadata(local->devices().metadata()));
-            if (!report.clean()) return Error(Errc::corrupt, "recount: " + report.findings.front().text);
+            if (!report.clean())
+                return Error(Errc::corrupt, "recount: " + report.findings.front().text);
         }
         TRY(sync_group_log(s, group));
         std::vector<std::string> expected;
-        for (const auto& change : TRY(s.catalog.all_rows(group.id))) expected.push_back(change.json);
+        for (const auto& change : TRY(s.catalog.all_rows(group.id)))
+            expected.push_back(change.json);
         for (const PvRow& pv : TRY(s.catalog.pvs(group.id))) {
             if (!pv.keeps_log) continue;
             auto device = TRY(open_pv(*s.opener, pv, s.catalog.environment_uuid()));
             auto log = TRY(open_group_log(*device.queue, *uuid_bytes(group.uuid)));
-            if (folded(TRY(log.read_all())) != folded(expected)) return Error(Errc::corrupt, fmt::format("the log on {} does not hold the catalog's rows", pv.path));
+            if (folded(TRY(log.read_all())) != folded(expected))
+                return Error(
+                    Errc::corrupt,
+                    fmt::format("the log on {} does not hold the catalog's rows", pv.path));
         }
     }
     return {};
@@ -159,23 +220,31 @@ struct Milestone {
     std::string state;
 };
 
-// A cut within step i (0-based) leaves what was before it or after it; run again, it ends with what was after.
-Result<> judge(const std::vector<std::vector<std::byte>>& images, const Step& step, const std::string& before, const std::string& after, std::uint64_t seed) {
+// A cut within step i (0-based) leaves what was before it or after it; run again, it ends with what
+// was after.
+Result<> judge(const std::vector<std::vector<std::byte>>& images, const Step& step,
+               const std::string& before, const std::string& after, std::uint64_t seed) {
     SimWorld world(images, seed);
     {
         Session s = TRY(within("session", world.session()));
-        for (const GroupRow& group : TRY(s.catalog.groups())) TRY(within("settle", settle_group(s, group)));
+        for (const GroupRow& group : TRY(s.catalog.groups()))
+            TRY(within("settle", settle_group(s, group)));
         TRY(check_consistency(s));
         const std::string state = TRY(visible_state(s));
-        if (state != before && state != after) return Error(Errc::corrupt, fmt::format("it left something in between:\n{}before:\n{}after:\n{}", state, before, after));
+        if (state != before && state != after)
+            return Error(Errc::corrupt,
+                         fmt::format("it left something in between:\n{}before:\n{}after:\n{}",
+                                     state, before, after));
     }
     Session s = TRY(world.session());
     const auto again = step.run(s);
-    const bool says_so = !again && (again.error().code == Errc::exists || again.error().code == Errc::not_found);
+    const bool says_so =
+        !again && (again.error().code == Errc::exists || again.error().code == Errc::not_found);
     if (!again && !says_so) return Error(again.error().code, "run again: " + again.error().text);
     TRY(check_consistency(s));
     const std::string state = TRY(visible_state(s));
-    if (state != after) return Error(Errc::corrupt, fmt::format("run again, it left:\n{}not:\n{}", state, after));
+    if (state != after)
+        return Error(Errc::corrupt, fmt::format("run again, it left:\n{}not:\n{}", state, after));
     return {};
 }
 
@@ -183,20 +252,23 @@ Result<> judge(const std::vector<std::vector<std::byte>>& images, const Step& st
 
 Outcome commands_are_whole(const Budget& budget) {
     Outcome outcome;
-    constexpr CrashPolicy policies[] = {CrashPolicy::none, CrashPolicy::all, CrashPolicy::random, CrashPolicy::prefix};
+    constexpr CrashPolicy policies[] = {CrashPolicy::none, CrashPolicy::all, CrashPolicy::random,
+                                        CrashPolicy::prefix};
     SimWorld world(2, pv_size, budget.seed);
     const auto fail = [&](const std::string& text) {
         outcome.failure = fmt::format("seed {}: {}", budget.seed, text);
         return outcome;
     };
-    if (auto first = world.session(); !first) return fail(first.error().text);  // the catalog itself
+    if (auto first = world.session(); !first)
+        return fail(first.error().text);  // the catalog itself
     world.trace() = Trace();
     const auto initial = world.images();
     std::vector<Milestone> milestones{{0, ""}};
     for (const Step& step : script) {
         auto session = world.session();
         if (!session) return fail(session.error().text);
-        if (auto ran = step.run(*session); !ran) return fail(fmt::format("{}: {}", step.name, ran.error().text));
+        if (auto ran = step.run(*session); !ran)
+            return fail(fmt::format("{}: {}", step.name, ran.error().text));
         auto state = visible_state(*session);
         if (!state) return fail(state.error().text);
         milestones.push_back({world.trace().position(), *state});
@@ -208,18 +280,24 @@ Outcome commands_are_whole(const Budget& budget) {
     CrashImages crash(world.trace(), initial);
     while (!crash.at_end()) {
         crash.step();
-        const auto end = std::find_if(milestones.begin(), milestones.end(), [&](const Milestone& m) { return crash.position() <= m.position; });
+        const auto end =
+            std::find_if(milestones.begin(), milestones.end(),
+                         [&](const Milestone& m) { return crash.position() <= m.position; });
         const auto i = static_cast<std::size_t>(end - milestones.begin()) - 1;
         for (const CrashPolicy policy : policies) {
             if (skip-- > 0) continue;
             skip = every - 1;
             const auto images = crash.cut(policy, random);
-            const auto verdict = judge(images, script[i], milestones[i].state, milestones[i + 1].state, budget.seed);
+            const auto verdict =
+                judge(images, script[i], milestones[i].state, milestones[i + 1].state, budget.seed);
             ++outcome.executed;
             std::uint64_t id = 0;
             for (const auto& image : images) id = id * 0x9e3779b97f4a7c15ULL + crc32c(image);
             outcome.distinct.insert(id);
-            if (!verdict) return fail(fmt::format("{}, power cut at {} (policy {}): {}", script[i].name, crash.position(), static_cast<int>(policy), verdict.error().text));
+            if (!verdict)
+                return fail(fmt::format("{}, power cut at {} (policy {}): {}", script[i].name,
+                                        crash.position(), static_cast<int>(policy),
+                                        verdict.error().text));
         }
     }
     return outcome;

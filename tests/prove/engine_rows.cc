@@ -36,7 +36,8 @@ Outcome run_cuts(const Cuts& cuts, const Budget& budget) {
         run.run(cuts.steps);
         run.drain();
         Random random(seed);
-        const std::uint64_t every = std::max<std::uint64_t>(1, run.trace().events.size() / cuts_per_run);
+        const std::uint64_t every =
+            std::max<std::uint64_t>(1, run.trace().events.size() / cuts_per_run);
         CrashImages crash(run.trace(), run.initial_images());
         std::uint64_t skip = random.below(every);
         while (!crash.at_end() && run.failures().empty()) {
@@ -53,7 +54,8 @@ Outcome run_cuts(const Cuts& cuts, const Budget& budget) {
             }
         }
         if (!run.failures().empty()) {
-            outcome.failure = fmt::format("workload \"{}\", seed {}: {}", workload.name, seed, run.failures().front());
+            outcome.failure = fmt::format("workload \"{}\", seed {}: {}", workload.name, seed,
+                                          run.failures().front());
             return outcome;
         }
     }
@@ -63,54 +65,164 @@ Outcome run_cuts(const Cuts& cuts, const Budget& budget) {
 constexpr Workload canonical[] = {
     {.name = "create", .write = 10, .flush = 3, .create = 10, .commit = 2},
     {.name = "fill", .write = 60, .fua = 3, .flush = 4, .commit = 3, .long_writes = true},
-    {.name = "overwrite", .write = 60, .fua = 6, .flush = 8, .read = 5, .commit = 3, .volume_blocks = 3},
+    {.name = "overwrite",
+     .write = 60,
+     .fua = 6,
+     .flush = 8,
+     .read = 5,
+     .commit = 3,
+     .volume_blocks = 3},
     {.name = "snapshot tree", .write = 20, .flush = 4, .read = 3, .snapshot = 20, .commit = 2},
-    {.name = "break sharing", .write = 50, .fua = 3, .flush = 5, .read = 5, .snapshot = 8, .remove = 2, .commit = 4, .volume_blocks = 4},
-    {.name = "delete", .write = 30, .flush = 4, .create = 6, .snapshot = 4, .remove = 12, .commit = 4},
-    {.name = "discards", .write = 40, .fua = 3, .flush = 6, .discard = 25, .zero = 15, .read = 5, .snapshot = 3, .commit = 6, .volume_blocks = 5},
+    {.name = "break sharing",
+     .write = 50,
+     .fua = 3,
+     .flush = 5,
+     .read = 5,
+     .snapshot = 8,
+     .remove = 2,
+     .commit = 4,
+     .volume_blocks = 4},
+    {.name = "delete",
+     .write = 30,
+     .flush = 4,
+     .create = 6,
+     .snapshot = 4,
+     .remove = 12,
+     .commit = 4},
+    {.name = "discards",
+     .write = 40,
+     .fua = 3,
+     .flush = 6,
+     .discard = 25,
+     .zero = 15,
+     .read = 5,
+     .snapshot = 3,
+     .commit = 6,
+     .volume_blocks = 5},
     {.name = "reduce", .write = 40, .flush = 4, .snapshot = 3, .trim = 10, .commit = 4},
-    {.name = "grow data", .write = 50, .flush = 4, .snapshot = 3, .grow_data = 10, .commit = 3, .data_blocks = 12},
-    {.name = "grow metadata", .write = 40, .flush = 4, .snapshot = 4, .grow_metadata = 10, .commit = 3},
-    {.name = "out of space", .write = 60, .fua = 3, .flush = 6, .discard = 12, .snapshot = 4, .remove = 4, .trim = 2, .commit = 4, .data_blocks = 10},
-    {.name = "everything", .write = 40, .fua = 4, .flush = 8, .discard = 6, .zero = 6, .read = 10, .create = 3, .snapshot = 5, .remove = 4,
-     .trim = 2, .grow_data = 2, .grow_metadata = 2, .commit = 5},
+    {.name = "grow data",
+     .write = 50,
+     .flush = 4,
+     .snapshot = 3,
+     .grow_data = 10,
+     .commit = 3,
+     .data_blocks = 12},
+    {.name = "grow metadata",
+     .write = 40,
+     .flush = 4,
+     .snapshot = 4,
+     .grow_metadata = 10,
+     .commit = 3},
+    {.name = "out of space",
+     .write = 60,
+     .fua = 3,
+     .flush = 6,
+     .discard = 12,
+     .snapshot = 4,
+     .remove = 4,
+     .trim = 2,
+     .commit = 4,
+     .data_blocks = 10},
+    {.name = "everything",
+     .write = 40,
+     .fua = 4,
+     .flush = 8,
+     .discard = 6,
+     .zero = 6,
+     .read = 10,
+     .create = 3,
+     .snapshot = 5,
+     .remove = 4,
+     .trim = 2,
+     .grow_data = 2,
+     .grow_metadata = 2,
+     .commit = 5},
 };
-constexpr CrashPolicy all_policies[] = {CrashPolicy::none, CrashPolicy::all, CrashPolicy::prefix, CrashPolicy::all_but_one, CrashPolicy::only_one,
-                                        CrashPolicy::random, CrashPolicy::torn};
+constexpr CrashPolicy all_policies[] = {
+    CrashPolicy::none,     CrashPolicy::all,    CrashPolicy::prefix, CrashPolicy::all_but_one,
+    CrashPolicy::only_one, CrashPolicy::random, CrashPolicy::torn};
 
 }  // namespace
 
-Outcome power_cuts_anywhere(const Budget& budget) { return run_cuts({.workloads = canonical, .policies = all_policies}, budget); }
+Outcome power_cuts_anywhere(const Budget& budget) {
+    return run_cuts({.workloads = canonical, .policies = all_policies}, budget);
+}
 
 Outcome power_cuts_across_devices(const Budget& budget) {
-    static constexpr Workload workloads[] = {canonical[1], canonical[4], canonical[6], canonical[11]};
+    static constexpr Workload workloads[] = {canonical[1], canonical[4], canonical[6],
+                                             canonical[11]};
     static constexpr CrashPolicy policies[] = {CrashPolicy::device_order};
-    return run_cuts({.workloads = workloads, .steps = 90, .policies = policies, .favour_devices = true}, budget);
+    return run_cuts(
+        {.workloads = workloads, .steps = 90, .policies = policies, .favour_devices = true},
+        budget);
 }
 
 Outcome promised_writes_survive(const Budget& budget) {
     static constexpr Workload workloads[] = {
-        {.name = "fua", .write = 20, .fua = 40, .flush = 10, .snapshot = 3, .commit = 3, .volume_blocks = 4},
-        {.name = "flush", .write = 50, .flush = 40, .discard = 4, .zero = 4, .snapshot = 3, .commit = 3, .volume_blocks = 6},
+        {.name = "fua",
+         .write = 20,
+         .fua = 40,
+         .flush = 10,
+         .snapshot = 3,
+         .commit = 3,
+         .volume_blocks = 4},
+        {.name = "flush",
+         .write = 50,
+         .flush = 40,
+         .discard = 4,
+         .zero = 4,
+         .snapshot = 3,
+         .commit = 3,
+         .volume_blocks = 6},
     };
-    static constexpr CrashPolicy policies[] = {CrashPolicy::none, CrashPolicy::only_one, CrashPolicy::random};
+    static constexpr CrashPolicy policies[] = {CrashPolicy::none, CrashPolicy::only_one,
+                                               CrashPolicy::random};
     return run_cuts({.workloads = workloads, .steps = 90, .policies = policies}, budget);
 }
 
 Outcome nothing_stale_is_shown(const Budget& budget) {
     static constexpr Workload workloads[] = {
-        {.name = "recycled blocks", .write = 40, .flush = 6, .discard = 14, .zero = 6, .read = 10, .create = 6, .snapshot = 4, .remove = 8, .trim = 3,
-         .commit = 6, .data_blocks = 16, .volume_blocks = 8},
-        {.name = "new volumes", .write = 40, .flush = 4, .read = 10, .create = 12, .remove = 12, .commit = 6, .data_blocks = 14, .volume_blocks = 8},
+        {.name = "recycled blocks",
+         .write = 40,
+         .flush = 6,
+         .discard = 14,
+         .zero = 6,
+         .read = 10,
+         .create = 6,
+         .snapshot = 4,
+         .remove = 8,
+         .trim = 3,
+         .commit = 6,
+         .data_blocks = 16,
+         .volume_blocks = 8},
+        {.name = "new volumes",
+         .write = 40,
+         .flush = 4,
+         .read = 10,
+         .create = 12,
+         .remove = 12,
+         .commit = 6,
+         .data_blocks = 14,
+         .volume_blocks = 8},
     };
-    static constexpr CrashPolicy policies[] = {CrashPolicy::none, CrashPolicy::all, CrashPolicy::random};
-    return run_cuts({.workloads = workloads, .steps = 90, .policies = policies, .go_on = true}, budget);
+    static constexpr CrashPolicy policies[] = {CrashPolicy::none, CrashPolicy::all,
+                                               CrashPolicy::random};
+    return run_cuts({.workloads = workloads, .steps = 90, .policies = policies, .go_on = true},
+                    budget);
 }
 
-// No power cuts: many writes to few blocks, and snapshots in the middle of them. A write that was answered is in
-// its volume, and in every snapshot asked for later.
+// No power cuts: many writes to few blocks, and snapshots in the middle of them. A write that was
+// answered is in its volume, and in every snapshot asked for later.
 Outcome snapshots_are_instants(const Budget& budget) {
-    constexpr Workload workload{.name = "instants", .write = 60, .flush = 2, .read = 15, .snapshot = 14, .remove = 8, .commit = 4, .volume_blocks = 2, .slowness = 6};
+    constexpr Workload workload{.name = "instants",
+                                .write = 60,
+                                .flush = 2,
+                                .read = 15,
+                                .snapshot = 14,
+                                .remove = 8,
+                                .commit = 4,
+                                .volume_blocks = 2,
+                                .slowness = 6};
     Outcome outcome;
     for (std::uint64_t seed = budget.seed; outcome.executed < budget.states; ++seed) {
         SimRun run(workload, seed);
@@ -128,7 +240,8 @@ Outcome snapshots_are_instants(const Budget& budget) {
     return outcome;
 }
 
-// Each flush of a run fails once; the device is fine afterwards, but for what that flush should have covered.
+// Each flush of a run fails once; the device is fine afterwards, but for what that flush should
+// have covered.
 Outcome failed_flushes_stay_failed(const Budget& budget) {
     Outcome outcome;
     for (std::uint64_t seed = budget.seed; outcome.executed < budget.states; ++seed) {
@@ -140,7 +253,8 @@ Outcome failed_flushes_stay_failed(const Budget& budget) {
                 std::uint64_t countdown = n;
                 device.set_fault([&](const Request& r) -> std::optional<Error> {
                     // A superblock is written and flushed in one.
-                    if ((r.op == Op::flush || r.fua) && countdown > 0 && --countdown == 0) return Error(Errc::io_error, "planted");
+                    if ((r.op == Op::flush || r.fua) && countdown > 0 && --countdown == 0)
+                        return Error(Errc::io_error, "planted");
                     return std::nullopt;
                 });
                 run.expect_errors();
@@ -157,7 +271,9 @@ Outcome failed_flushes_stay_failed(const Budget& budget) {
                     outcome.distinct.insert(identity(images));
                 }
                 if (!run.failures().empty()) {
-                    outcome.failure = fmt::format("flush {} of the {} device, seed {}: {}", n, on_metadata ? "metadata" : "data", seed, run.failures().front());
+                    outcome.failure = fmt::format("flush {} of the {} device, seed {}: {}", n,
+                                                  on_metadata ? "metadata" : "data", seed,
+                                                  run.failures().front());
                     return outcome;
                 }
             }

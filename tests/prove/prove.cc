@@ -51,7 +51,8 @@ int main(int argc, char** argv) {
         any = true;
         const Outcome outcome = row.run({row.minimum * times, seed});
         const bool ok = outcome.failure.empty() && outcome.executed >= row.minimum * times;
-        fmt::print("{:<4} {:<44} {:>8} {:>8} {:>8}  {}\n", row.id, row.what, outcome.executed, outcome.distinct.size(), row.minimum * times, ok ? "PASS" : "FAIL");
+        fmt::print("{:<4} {:<44} {:>8} {:>8} {:>8}  {}\n", row.id, row.what, outcome.executed,
+                   outcome.distinct.size(), row.minimum * times, ok ? "PASS" : "FAIL");
         if (!outcome.failure.empty()) fmt::print("     {}\n", outcome.failure);
         std::fflush(stdout);
         passed = passed && ok;

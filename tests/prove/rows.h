@@ -1,10 +1,12 @@
-// rows: the claims that `run prove` puts to the test, each a loop over states that a fault could leave.
+// rows: the claims that `run prove` puts to the test, each a loop over states that a fault could
+// leave.
 //
 // Units       states: images that were reopened, recounted and compared with what was promised
 // Invariants  a row passes only if nothing failed and it executed its minimum
 // Errors      in Outcome::failure, with what repeats it
 // Threads     one
-// Source      the numbering is that of the project's reliability scoreboard: S1, S4, S5, S8, S13, S33, S46
+// Source      the numbering is that of the project's reliability scoreboard: S1, S4, S5, S8, S13,
+//             S33, S46
 #pragma once
 
 #include <cstdint>
@@ -33,12 +35,12 @@ struct ProofRow {
 };
 std::span<const ProofRow> proof_rows();
 
-Outcome power_cuts_anywhere(const Budget& budget);          // S1
-Outcome power_cuts_across_devices(const Budget& budget);    // S4
-Outcome promised_writes_survive(const Budget& budget);      // S5
-Outcome nothing_stale_is_shown(const Budget& budget);       // S8
-Outcome failed_flushes_stay_failed(const Budget& budget);   // S13
-Outcome snapshots_are_instants(const Budget& budget);       // S46
-Outcome commands_are_whole(const Budget& budget);           // S33
+Outcome power_cuts_anywhere(const Budget& budget);         // S1
+Outcome power_cuts_across_devices(const Budget& budget);   // S4
+Outcome promised_writes_survive(const Budget& budget);     // S5
+Outcome nothing_stale_is_shown(const Budget& budget);      // S8
+Outcome failed_flushes_stay_failed(const Budget& budget);  // S13
+Outcome snapshots_are_instants(const Budget& budget);      // S46
+Outcome commands_are_whole(const Budget& budget);          // S33
 
 }  // namespace thinvol

@@ -26,7 +26,8 @@ Verdict run_judge(const std::string& command) {
     FILE* pipe = ::popen(("PATH=$PATH:/usr/sbin:/sbin; { " + command + "; } 2>&1").c_str(), "r");
     if (pipe == nullptr) return verdict;
     std::array<char, 4096> buffer;
-    for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) verdict.output.append(buffer.data(), n);
+    for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
+        verdict.output.append(buffer.data(), n);
     const int status = ::pclose(pipe);
     verdict.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
     return verdict;
@@ -34,7 +35,8 @@ Verdict run_judge(const std::string& command) {
 
 void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
     std::ofstream out(path, std::ios::binary);
-    out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    out.write(reinterpret_cast<const char*>(bytes.data()),
+              static_cast<std::streamsize>(bytes.size()));
     if (!out) throw std::runtime_error("cannot write " + path.string());
 }
 
@@ -49,7 +51,8 @@ std::string thin_dump(std::span<const std::byte> image) {
     const TemporaryDirectory dir;
     write_file(dir.path() / "md", image);
     const Verdict v = run_judge("thin_dump " + (dir.path() / "md").string());
-    return v.status == 0 ? v.output : "thin_dump exit " + std::to_string(v.status) + ": " + v.output;
+    return v.status == 0 ? v.output
+                         : "thin_dump exit " + std::to_string(v.status) + ": " + v.output;
 }
 
 }  // namespace thinvol

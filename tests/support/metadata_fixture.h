@@ -27,7 +27,8 @@ T must(Result<T>&& r) {
 inline void commit(ThinMetadata& md, MemoryQueue& device) {
     if (!md.changed()) return;
     const SealedCommit sealed = must(md.seal());
-    for (Frame* frame : sealed.frames) must(write_now(device, to_sector(frame->at), frame->block()));
+    for (Frame* frame : sealed.frames)
+        must(write_now(device, to_sector(frame->at), frame->block()));
     must(write_now(device, Sector(0), sealed.superblock));
     for (DataBlock b : md.settle(sealed)) md.hand_back(b);
     md.trim();

@@ -24,9 +24,11 @@ std::optional<Generation> read_stamp(std::span<const std::byte> sector, std::uin
     return generation;
 }
 
-std::size_t VolumeOracle::begin(std::uint64_t at, std::uint64_t n, Generation generation, std::uint64_t now) {
+std::size_t VolumeOracle::begin(std::uint64_t at, std::uint64_t n, Generation generation,
+                                std::uint64_t now) {
     changes_.push_back({generation, now});
-    for (std::uint64_t s = at; s < at + n; ++s) sectors_[s].push_back(static_cast<std::uint32_t>(changes_.size() - 1));
+    for (std::uint64_t s = at; s < at + n; ++s)
+        sectors_[s].push_back(static_cast<std::uint32_t>(changes_.size() - 1));
     return changes_.size() - 1;
 }
 
@@ -37,7 +39,8 @@ void VolumeOracle::ended(std::size_t change, std::uint64_t now, bool durable) {
 
 // A value is out if it ended before a change began that is in effect.
 template <class InEffect>
-bool VolumeOracle::allowed(std::uint64_t sector, Generation generation, std::uint64_t until, InEffect&& in_effect) const {
+bool VolumeOracle::allowed(std::uint64_t sector, Generation generation, std::uint64_t until,
+                           InEffect&& in_effect) const {
     std::uint64_t last_in_effect_began = 0;
     for (std::uint32_t i : sectors_[sector]) {
         if (changes_[i].began < until && in_effect(changes_[i])) {
@@ -51,11 +54,13 @@ bool VolumeOracle::allowed(std::uint64_t sector, Generation generation, std::uin
     });
 }
 
-bool VolumeOracle::may_read(std::uint64_t sector, Generation generation, std::uint64_t began, std::uint64_t now) const {
+bool VolumeOracle::may_read(std::uint64_t sector, Generation generation, std::uint64_t began,
+                            std::uint64_t now) const {
     return allowed(sector, generation, now, [&](const Change& c) { return c.ended < began; });
 }
 
-bool VolumeOracle::may_survive(std::uint64_t sector, Generation generation, std::uint64_t cut) const {
+bool VolumeOracle::may_survive(std::uint64_t sector, Generation generation,
+                               std::uint64_t cut) const {
     return allowed(sector, generation, cut, [&](const Change& c) {
         if (c.durable <= cut) return true;
         return std::any_of(flushes_.begin(), flushes_.end(),
@@ -64,11 +69,14 @@ bool VolumeOracle::may_survive(std::uint64_t sector, Generation generation, std:
 }
 
 std::string VolumeOracle::history(std::uint64_t sector) const {
-    const auto time = [](std::uint64_t t) { return t == never ? std::string("never") : std::to_string(t); };
+    const auto time = [](std::uint64_t t) {
+        return t == never ? std::string("never") : std::to_string(t);
+    };
     std::string text;
     for (std::uint32_t i : sectors_[sector]) {
         const Change& c = changes_[i];
-        text += fmt::format(" [{} {}-{} durable {}]", c.generation, time(c.began), time(c.ended), time(c.durable));
+        text += fmt::format(" [{} {}-{} durable {}]", c.generation, time(c.began), time(c.ended),
+                            time(c.durable));
     }
     return text;
 }

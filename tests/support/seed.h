@@ -1,8 +1,8 @@
 // seed: the random numbers of a test run, so that a failure can be repeated.
 //
 // Units       none
-// Invariants  THINVOL_TEST_SEED, where set, is the only seed; otherwise each test has a fixed list of them and
-//             THINVOL_TEST_ROUNDS multiplies how many of it run
+// Invariants  THINVOL_TEST_SEED, where set, is the only seed; otherwise each test has a fixed list
+//             of them and THINVOL_TEST_ROUNDS multiplies how many of it run
 // Errors      none
 // Threads     one
 // Source      none
@@ -16,7 +16,8 @@
 namespace thinvol {
 
 inline std::vector<std::uint64_t> test_seeds(std::uint64_t count) {
-    if (const char* one = std::getenv("THINVOL_TEST_SEED")) return {std::strtoull(one, nullptr, 10)};
+    if (const char* one = std::getenv("THINVOL_TEST_SEED"))
+        return {std::strtoull(one, nullptr, 10)};
     const char* rounds = std::getenv("THINVOL_TEST_ROUNDS");
     const std::uint64_t n = count * (rounds != nullptr ? std::strtoull(rounds, nullptr, 10) : 1);
     std::vector<std::uint64_t> seeds;

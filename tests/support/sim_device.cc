@@ -5,7 +5,8 @@
 
 namespace thinvol {
 
-SimDevice::SimDevice(Trace& trace, std::uint32_t number, std::vector<std::byte> image, std::uint64_t seed)
+SimDevice::SimDevice(Trace& trace, std::uint32_t number, std::vector<std::byte> image,
+                     std::uint64_t seed)
     : trace_(trace), number_(number), image_(std::move(image)), random_(seed) {}
 
 // The event that a power cut right after submit() would know of.
@@ -15,7 +16,8 @@ std::size_t SimDevice::begin(const Request& request) {
         add_event(Trace::Kind::flush_submitted, trace_.flushes);
         return trace_.flushes++;
     }
-    Trace::Write write{number_, to_bytes(request.at).n, std::vector<std::byte>(to_bytes(request.length).n), request.fua};
+    Trace::Write write{number_, to_bytes(request.at).n,
+                       std::vector<std::byte>(to_bytes(request.length).n), request.fua};
     if (request.op == Op::write) {
         std::byte* into = write.bytes.data();
         for (const iovec& part : request.data) {
@@ -88,7 +90,8 @@ void CrashImages::apply(std::vector<std::vector<std::byte>>& images, std::size_t
 void CrashImages::step() {
     const Trace::Event event = trace_.events[position_++];
     const auto make_durable = [&](std::size_t write) {
-        const auto it = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& p) { return p.write == write; });
+        const auto it = std::find_if(pending_.begin(), pending_.end(),
+                                     [&](const Pending& p) { return p.write == write; });
         if (it == pending_.end()) return;
         apply(durable_, write);
         pending_.erase(it);
@@ -102,20 +105,24 @@ void CrashImages::step() {
         case Trace::Kind::flush_submitted:
             covered_by_.resize(std::max(covered_by_.size(), event.subject + 1));
             for (const Pending& p : pending_) {
-                if (p.completed && !p.given_up && trace_.writes[p.write].device == event.device) covered_by_[event.subject].push_back(p.write);
+                if (p.completed && !p.given_up && trace_.writes[p.write].device == event.device)
+                    covered_by_[event.subject].push_back(p.write);
             }
             break;
         case Trace::Kind::flush_completed:
             for (std::size_t write : covered_by_[event.subject]) make_durable(write);
             break;
         case Trace::Kind::flush_failed:
-            for (Pending& p : pending_) p.given_up = p.given_up || (p.completed && trace_.writes[p.write].device == event.device);
+            for (Pending& p : pending_)
+                p.given_up =
+                    p.given_up || (p.completed && trace_.writes[p.write].device == event.device);
             break;
         case Trace::Kind::note: break;
     }
 }
 
-std::vector<std::vector<std::byte>> CrashImages::cut(CrashPolicy policy, Random& random, std::uint32_t favoured) const {
+std::vector<std::vector<std::byte>> CrashImages::cut(CrashPolicy policy, Random& random,
+                                                     std::uint32_t favoured) const {
     auto images = durable_;
     const std::uint64_t n = pending_.size();
     const std::uint64_t chosen = n == 0 ? 0 : random.below(n);
@@ -132,9 +139,12 @@ std::vector<std::vector<std::byte>> CrashImages::cut(CrashPolicy policy, Random&
             case CrashPolicy::device_order: survives = write.device == favoured; break;
             case CrashPolicy::torn: {
                 auto& image = images[write.device];
-                if (image.size() < write.at + write.bytes.size()) image.resize(write.at + write.bytes.size());
+                if (image.size() < write.at + write.bytes.size())
+                    image.resize(write.at + write.bytes.size());
                 for (std::size_t s = 0; s < write.bytes.size(); s += sector_bytes) {
-                    if (random.one_in(2)) std::memcpy(image.data() + write.at + s, write.bytes.data() + s, sector_bytes);
+                    if (random.one_in(2))
+                        std::memcpy(image.data() + write.at + s, write.bytes.data() + s,
+                                    sector_bytes);
                 }
                 break;
             }

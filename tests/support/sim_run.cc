@@ -16,7 +16,8 @@ bool accepted(const Result<>& outcome) { return outcome.has_value(); }
 
 }  // namespace
 
-SimRun::SimRun(const Workload& workload, std::uint64_t seed, Sectors granule) : workload_(workload), random_(seed) {
+SimRun::SimRun(const Workload& workload, std::uint64_t seed, Sectors granule)
+    : workload_(workload), random_(seed) {
     // The pool is made first; the run's trace begins with it as it lies on the devices.
     MemoryQueue md(Sectors(metadata_blocks * 8));
     MemoryQueue data(data_block * workload.data_blocks);
@@ -64,10 +65,12 @@ void SimRun::pump() {
 
 void SimRun::drain() {
     pool_->run_until([&] {
-        return apply_ == nullptr && std::all_of(operations_.begin(), operations_.end(), [](const auto& op) { return op->finished; });
+        return apply_ == nullptr && std::all_of(operations_.begin(), operations_.end(),
+                                                [](const auto& op) { return op->finished; });
     });
     std::erase_if(operations_, [](const auto& op) { return op->finished; });
-    if (apply_ != nullptr || !operations_.empty()) fail("requests are left that nothing will ever finish");
+    if (apply_ != nullptr || !operations_.empty())
+        fail("requests are left that nothing will ever finish");
 }
 
 void SimRun::reopen() {
@@ -91,15 +94,17 @@ void SimRun::reopen() {
 SimRun::Life* SimRun::pick(bool idle) {
     std::vector<Life*> candidates;
     for (auto& life : lives_) {
-        if (life->open != nullptr && (!idle || life->in_flight == 0)) candidates.push_back(life.get());
+        if (life->open != nullptr && (!idle || life->in_flight == 0))
+            candidates.push_back(life.get());
     }
     return candidates.empty() ? nullptr : candidates[random_.below(candidates.size())];
 }
 
 void SimRun::step() {
     const Workload& w = workload_;
-    std::uint64_t at = random_.below(w.write + w.fua + w.flush + w.discard + w.zero + w.read + w.create + w.snapshot + w.remove +
-                                     w.trim + w.grow_data + w.grow_metadata + w.commit);
+    std::uint64_t at =
+        random_.below(w.write + w.fua + w.flush + w.discard + w.zero + w.read + w.create +
+                      w.snapshot + w.remove + w.trim + w.grow_data + w.grow_metadata + w.commit);
     const auto is = [&](std::uint64_t weight) {
         if (at < weight) return true;
         at -= weight;
@@ -148,7 +153,9 @@ void SimRun::submit_io(IoKind kind, bool fua) {
     }
     if (kind == IoKind::write) {
         const Generation generation = next_generation_++;
-        for (std::uint64_t s = 0; s < n; ++s) fill_stamp(std::span(op->buffer).subspan(s * sector_bytes, sector_bytes), at + s, generation);
+        for (std::uint64_t s = 0; s < n; ++s)
+            fill_stamp(std::span(op->buffer).subspan(s * sector_bytes, sector_bytes), at + s,
+                       generation);
         op->change = life->oracle->begin(at, n, generation, op->began);
         op->changes = true;
     } else if (kind == IoKind::write_zeroes) {
@@ -162,7 +169,9 @@ void SimRun::submit_io(IoKind kind, bool fua) {
         op->changes = true;
     }
     op->io.owner = op.get();
-    op->io.done = [](IoRequest& r) { static_cast<Operation*>(r.owner)->run->io_done(*static_cast<Operation*>(r.owner)); };
+    op->io.done = [](IoRequest& r) {
+        static_cast<Operation*>(r.owner)->run->io_done(*static_cast<Operation*>(r.owner));
+    };
     ++life->in_flight;
     pool_->submit(op->io);
     operations_.push_back(std::move(op));
@@ -175,7 +184,9 @@ void SimRun::io_done(Operation& op) {
     if (!accepted(op.io.outcome)) {
         const Error& error = op.io.outcome.error();
         if (error.code == Errc::out_of_space) ++out_of_space_;
-        else if (!errors_expected_) fail(fmt::format("seq {}: request of kind {} failed: {}", now, int(op.io.kind), error.text));
+        else if (!errors_expected_)
+            fail(fmt::format("seq {}: request of kind {} failed: {}", now, int(op.io.kind),
+                             error.text));
         return;
     }
     if (op.changes) op.life->oracle->ended(op.change, now, op.io.fua);
@@ -186,18 +197,23 @@ void SimRun::io_done(Operation& op) {
     if (op.io.kind != IoKind::read) return;
     for (std::uint64_t s = 0; s < op.io.length.n / sector_bytes; ++s) {
         const std::uint64_t at = op.io.offset.n / sector_bytes + s;
-        const auto stamp = read_stamp(std::span<const std::byte>(op.buffer).subspan(s * sector_bytes, sector_bytes), at);
-        if (!stamp) return fail(fmt::format("volume {} sector {} reads as bytes that nobody wrote there", op.life->id, at));
+        const auto stamp = read_stamp(
+            std::span<const std::byte>(op.buffer).subspan(s * sector_bytes, sector_bytes), at);
+        if (!stamp)
+            return fail(fmt::format("volume {} sector {} reads as bytes that nobody wrote there",
+                                    op.life->id, at));
         // A pool that dropped its last transactions reads as it does after a power cut.
         const bool dropped = errors_expected_ && op.life->oracle->may_survive(at, *stamp, now);
         if (!dropped && !op.life->oracle->may_read(at, *stamp, op.began, now)) {
-            return fail(fmt::format("volume {} sector {} reads as write {} at {}-{}, which is out of date:{}", op.life->id, at, *stamp,
-                                    op.began, now, op.life->oracle->history(at)));
+            return fail(fmt::format(
+                "volume {} sector {} reads as write {} at {}-{}, which is out of date:{}",
+                op.life->id, at, *stamp, op.began, now, op.life->oracle->history(at)));
         }
     }
 }
 
-void SimRun::apply(PoolOperation operation, std::function<void(bool, std::uint64_t, std::uint64_t)> then) {
+void SimRun::apply(PoolOperation operation,
+                   std::function<void(bool, std::uint64_t, std::uint64_t)> then) {
     if (apply_ != nullptr) return;
     apply_ = std::make_unique<ApplyRequest>();
     apply_->operations = {operation};
@@ -212,16 +228,20 @@ void SimRun::apply(PoolOperation operation, std::function<void(bool, std::uint64
         const std::uint64_t now = self.trace_.note();
         const bool ok = finished->outcome.has_value();
         if (!ok && finished->outcome.error().code == Errc::out_of_space) ++self.out_of_space_;
-        else if (!ok && !self.errors_expected_) self.fail("operation failed: " + finished->outcome.error().text);
+        else if (!ok && !self.errors_expected_)
+            self.fail("operation failed: " + finished->outcome.error().text);
         std::exchange(self.apply_then_, nullptr)(ok, self.apply_began_, now);
     };
     pool_->apply(*apply_);
 }
 
 void SimRun::create() {
-    if (apply_ != nullptr || lives_.size() - static_cast<std::size_t>(std::count_if(lives_.begin(), lives_.end(), [](const auto& l) {
-            return l->remove_began != never;
-        })) >= most_volumes) return;
+    if (apply_ != nullptr ||
+        lives_.size() - static_cast<std::size_t>(std::count_if(
+                            lives_.begin(), lives_.end(),
+                            [](const auto& l) { return l->remove_began != never; })) >=
+            most_volumes)
+        return;
     auto life = std::make_unique<Life>();
     life->id = ThinId::checked(next_id_++);
     life->oracle = std::make_unique<VolumeOracle>(data_block * workload_.volume_blocks);
@@ -251,22 +271,25 @@ void SimRun::snapshot() {
     life->oracle = std::make_unique<VolumeOracle>(origin->oracle->size());
     Life* l = life.get();
     lives_.push_back(std::move(life));
-    apply(CreateSnapshot{l->id, origin->id}, [this, l, origin](bool ok, std::uint64_t began, std::uint64_t now) {
-        *l->oracle = origin->oracle->snapshot(began, now);
-        if (!ok) {  // it may have been made all the same
-            l->remove_began = began;
-            return;
-        }
-        l->create_ended = now;
-        l->open = *pool_->open_volume(l->id, to_bytes(l->oracle->size()), false);
-    });
+    apply(CreateSnapshot{l->id, origin->id},
+          [this, l, origin](bool ok, std::uint64_t began, std::uint64_t now) {
+              *l->oracle = origin->oracle->snapshot(began, now);
+              if (!ok) {  // it may have been made all the same
+                  l->remove_began = began;
+                  return;
+              }
+              l->create_ended = now;
+              l->open = *pool_->open_volume(l->id, to_bytes(l->oracle->size()), false);
+          });
     l->create_began = apply_began_;
 }
 
 void SimRun::remove() {
     Life* life = pick(true);
     if (life == nullptr || apply_ != nullptr || lives_.size() < 2) return;
-    if (std::count_if(lives_.begin(), lives_.end(), [](const auto& l) { return l->open != nullptr; }) < 2) return;
+    if (std::count_if(lives_.begin(), lives_.end(),
+                      [](const auto& l) { return l->open != nullptr; }) < 2)
+        return;
     pool_->close_volume(*std::exchange(life->open, nullptr));
     apply(RemoveThin{life->id}, [life](bool ok, std::uint64_t, std::uint64_t now) {
         if (ok) life->remove_ended = now;
@@ -280,28 +303,33 @@ void SimRun::trim() {
     const std::uint64_t from = random_.below(workload_.volume_blocks);
     const std::uint64_t sector = from * data_block.n;
     const std::uint64_t began = trace_.note();
-    const std::size_t change = life->oracle->begin(sector, life->oracle->size().n - sector, 0, began);
-    apply(TrimThin{life->id, VirtualBlock(from)}, [life, change](bool ok, std::uint64_t, std::uint64_t now) {
-        if (ok) life->oracle->ended(change, now, true);
-    });
+    const std::size_t change =
+        life->oracle->begin(sector, life->oracle->size().n - sector, 0, began);
+    apply(TrimThin{life->id, VirtualBlock(from)},
+          [life, change](bool ok, std::uint64_t, std::uint64_t now) {
+              if (ok) life->oracle->ended(change, now, true);
+          });
 }
 
 void SimRun::grow_data() {
     if (apply_ != nullptr || data_->size() > data_block * 200) return;
     data_->grow(data_->size() + data_block * (1 + random_.below(6)));
-    apply(GrowData{DataBlocks(data_->size().n / data_block.n)}, [](bool, std::uint64_t, std::uint64_t) {});
+    apply(GrowData{DataBlocks(data_->size().n / data_block.n)},
+          [](bool, std::uint64_t, std::uint64_t) {});
 }
 
 void SimRun::grow_metadata() {
     if (apply_ != nullptr || metadata_->size() > Sectors(8 * 500)) return;
     metadata_->grow(metadata_->size() + Sectors(8 * (1 + random_.below(40))));
-    apply(GrowMetadata{to_metadata_blocks(metadata_->size())}, [](bool, std::uint64_t, std::uint64_t) {});
+    apply(GrowMetadata{to_metadata_blocks(metadata_->size())},
+          [](bool, std::uint64_t, std::uint64_t) {});
 }
 
 // --- judging -------------------------------------------------------------------------------------
 
 template <class Allowed>
-void SimRun::verify_contents(Pool& pool, const Life& life, const std::string& when, Allowed&& allowed) {
+void SimRun::verify_contents(Pool& pool, const Life& life, const std::string& when,
+                             Allowed&& allowed) {
     auto volume = pool.open_volume(life.id, to_bytes(life.oracle->size()), true);
     if (!volume) return fail(fmt::format("{}: volume {}: {}", when, life.id, volume.error().text));
     std::vector<std::byte> bytes(to_bytes(life.oracle->size()).n);
@@ -316,12 +344,17 @@ void SimRun::verify_contents(Pool& pool, const Life& life, const std::string& wh
     pool.submit(read);
     pool.run_until([&] { return done; });
     pool.close_volume(**volume);
-    if (!read.outcome) return fail(fmt::format("{}: volume {} does not read: {}", when, life.id, read.outcome.error().text));
+    if (!read.outcome)
+        return fail(fmt::format("{}: volume {} does not read: {}", when, life.id,
+                                read.outcome.error().text));
     for (std::uint64_t s = 0; s < bytes.size() / sector_bytes; ++s) {
-        const auto stamp = read_stamp(std::span<const std::byte>(bytes).subspan(s * sector_bytes, sector_bytes), s);
+        const auto stamp = read_stamp(
+            std::span<const std::byte>(bytes).subspan(s * sector_bytes, sector_bytes), s);
         if (stamp && allowed(s, *stamp)) continue;
-        return fail(fmt::format("{}: volume {} sector {} holds {}", when, life.id, s,
-                                stamp ? fmt::format("write {}, which it may not:{}", *stamp, life.oracle->history(s)) : "bytes that nobody wrote there"));
+        return fail(fmt::format(
+            "{}: volume {} sector {} holds {}", when, life.id, s,
+            stamp ? fmt::format("write {}, which it may not:{}", *stamp, life.oracle->history(s))
+                  : "bytes that nobody wrote there"));
     }
 }
 
@@ -334,7 +367,9 @@ void SimRun::verify_live() {
     const std::uint64_t now = trace_.note();
     for (const auto& life : lives_) {
         if (life->open == nullptr) continue;
-        verify_contents(*pool_, *life, "live", [&](std::uint64_t s, Generation g) { return life->oracle->may_read(s, g, now, now); });
+        verify_contents(*pool_, *life, "live", [&](std::uint64_t s, Generation g) {
+            return life->oracle->may_read(s, g, now, now);
+        });
     }
 }
 
@@ -352,7 +387,8 @@ void SimRun::verify_new_volume(Pool& pool, const std::string& when) {
     pool.apply(make);
     pool.run_until([&] { return done; });
     if (!make.outcome) {
-        if (make.outcome.error().code != Errc::out_of_space) fail(when + ": new volume: " + make.outcome.error().text);
+        if (make.outcome.error().code != Errc::out_of_space)
+            fail(when + ": new volume: " + make.outcome.error().text);
         return;
     }
     Volume* volume = *pool.open_volume(life.id, to_bytes(life.oracle->size()), false);
@@ -375,10 +411,13 @@ void SimRun::verify_new_volume(Pool& pool, const std::string& when) {
         if (write.outcome) life.oracle->ended(change, 1, false);
     }
     pool.close_volume(*volume);
-    verify_contents(pool, life, when + ", in use again", [&](std::uint64_t s, Generation g) { return life.oracle->may_read(s, g, 2, 3); });
+    verify_contents(pool, life, when + ", in use again", [&](std::uint64_t s, Generation g) {
+        return life.oracle->may_read(s, g, 2, 3);
+    });
 }
 
-void SimRun::verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut, bool go_on) {
+void SimRun::verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut,
+                        bool go_on) {
     MemoryQueue md(Sectors(0));
     MemoryQueue data(Sectors(0));
     md.bytes() = images[0];
@@ -398,14 +437,20 @@ void SimRun::verify_cut(const std::vector<std::vector<std::byte>>& images, std::
     for (const auto& life : lives_) {
         const bool there = std::find(ids->begin(), ids->end(), life->id) != ids->end();
         found += there ? 1 : 0;
-        if (!there && life->create_ended <= cut && life->remove_began > cut) fail(fmt::format("{}: volume {} is gone", when, life->id));
-        if (there && life->remove_ended <= cut) fail(fmt::format("{}: removed volume {} is back", when, life->id));
-        if (there && life->create_began > cut) fail(fmt::format("{}: volume {} is there before its time", when, life->id));
+        if (!there && life->create_ended <= cut && life->remove_began > cut)
+            fail(fmt::format("{}: volume {} is gone", when, life->id));
+        if (there && life->remove_ended <= cut)
+            fail(fmt::format("{}: removed volume {} is back", when, life->id));
+        if (there && life->create_began > cut)
+            fail(fmt::format("{}: volume {} is there before its time", when, life->id));
         if (!there) continue;
-        verify_contents(**pool, *life, when, [&](std::uint64_t s, Generation g) { return life->oracle->may_survive(s, g, cut); });
+        verify_contents(**pool, *life, when, [&](std::uint64_t s, Generation g) {
+            return life->oracle->may_survive(s, g, cut);
+        });
     }
     if (go_on && failures_.empty()) verify_new_volume(**pool, when);
-    if (found != ids->size()) fail(fmt::format("{}: {} volumes, {} of them known", when, ids->size(), found));
+    if (found != ids->size())
+        fail(fmt::format("{}: {} volumes, {} of them known", when, ids->size(), found));
 }
 
 }  // namespace thinvol

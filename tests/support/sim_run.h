@@ -3,8 +3,8 @@
 // Units       sectors of volumes, data blocks of 64 KiB
 // Invariants  (1) the pool, shard, commit and request objects are those that the server runs
 //             (2) the same seed and workload give the same run
-// Errors      collected in failures(): a wrong read, an operation that should not have failed, a recount that
-//             finds something
+// Errors      collected in failures(): a wrong read, an operation that should not have failed, a
+//             recount that finds something
 // Threads     one
 // Source      reliability practice of FoundationDB and TigerBeetle
 #pragma once
@@ -23,7 +23,8 @@ namespace thinvol {
 struct Workload {
     const char* name;
     std::uint32_t write = 0, fua = 0, flush = 0, discard = 0, zero = 0, read = 0;
-    std::uint32_t create = 0, snapshot = 0, remove = 0, trim = 0, grow_data = 0, grow_metadata = 0, commit = 0;
+    std::uint32_t create = 0, snapshot = 0, remove = 0, trim = 0, grow_data = 0, grow_metadata = 0,
+                  commit = 0;
     std::uint64_t data_blocks = 40;
     std::uint64_t volume_blocks = 12;
     bool long_writes = false;
@@ -44,8 +45,10 @@ public:
     // Every volume reads as it may, and the recount is clean.
     void verify_live();
     // What a power cut at `cut` left must be a pool with all that was promised by then.
-    // With `go_on`, the pool is then used: a new volume shows nothing but zeroes and what is written to it.
-    void verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut, bool go_on = false);
+    // With `go_on`, the pool is then used: a new volume shows nothing but zeroes and what is
+    // written to it.
+    void verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut,
+                    bool go_on = false);
 
     const Trace& trace() const { return trace_; }
     const std::vector<std::vector<std::byte>>& initial_images() const { return initial_; }
@@ -61,7 +64,8 @@ public:
 private:
     struct Life {  // of a volume
         ThinId id;
-        std::uint64_t create_began = 0, create_ended = never, remove_began = never, remove_ended = never;
+        std::uint64_t create_began = 0, create_ended = never, remove_began = never,
+                      remove_ended = never;
         std::unique_ptr<VolumeOracle> oracle;
         Volume* open = nullptr;
         std::uint32_t in_flight = 0;
@@ -79,7 +83,8 @@ private:
     void step();
     void submit_io(IoKind kind, bool fua);
     void io_done(Operation& op);
-    void apply(PoolOperation operation, std::function<void(bool ok, std::uint64_t began, std::uint64_t now)> then);
+    void apply(PoolOperation operation,
+               std::function<void(bool ok, std::uint64_t began, std::uint64_t now)> then);
     void create();
     void snapshot();
     void remove();

@@ -49,7 +49,8 @@ int f_read(sqlite3_file* f, void* into, int n, sqlite3_int64 at) {
     return have == static_cast<std::size_t>(n) ? SQLITE_OK : SQLITE_IOERR_SHORT_READ;
 }
 int f_write(sqlite3_file* f, const void* from, int n, sqlite3_int64 at) {
-    of(f).write(static_cast<const std::byte*>(from), static_cast<std::size_t>(n), static_cast<std::size_t>(at));
+    of(f).write(static_cast<const std::byte*>(from), static_cast<std::size_t>(n),
+                static_cast<std::size_t>(at));
     return SQLITE_OK;
 }
 int f_truncate(sqlite3_file* f, sqlite3_int64 size) {
@@ -57,7 +58,9 @@ int f_truncate(sqlite3_file* f, sqlite3_int64 size) {
     return SQLITE_OK;
 }
 int f_sync(sqlite3_file* f, int) { return of(f).sync(), SQLITE_OK; }
-int f_size(sqlite3_file* f, sqlite3_int64* size) { return *size = static_cast<sqlite3_int64>(of(f).bytes.size()), SQLITE_OK; }
+int f_size(sqlite3_file* f, sqlite3_int64* size) {
+    return *size = static_cast<sqlite3_int64>(of(f).bytes.size()), SQLITE_OK;
+}
 int f_lock(sqlite3_file*, int) { return SQLITE_OK; }
 int f_check_reserved(sqlite3_file*, int* reserved) { return *reserved = 0, SQLITE_OK; }
 int f_control(sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; }
@@ -65,16 +68,36 @@ int f_sector_size(sqlite3_file*) { return 512; }
 int f_characteristics(sqlite3_file*) { return 0; }
 int f_shm_map(sqlite3_file* f, int page, int size, int extend, void volatile** at) {
     auto& shared = of(f).shared;
-    while (extend != 0 && shared.size() <= static_cast<std::size_t>(page)) shared.emplace_back(static_cast<std::size_t>(size));
-    *at = static_cast<std::size_t>(page) < shared.size() ? shared[static_cast<std::size_t>(page)].data() : nullptr;
+    while (extend != 0 && shared.size() <= static_cast<std::size_t>(page))
+        shared.emplace_back(static_cast<std::size_t>(size));
+    *at = static_cast<std::size_t>(page) < shared.size()
+              ? shared[static_cast<std::size_t>(page)].data()
+              : nullptr;
     return SQLITE_OK;
 }
 int f_shm_lock(sqlite3_file*, int, int, int) { return SQLITE_OK; }
 void f_shm_barrier(sqlite3_file*) {}
 int f_shm_unmap(sqlite3_file* f, int) { return of(f).shared.clear(), SQLITE_OK; }
 
-const sqlite3_io_methods file_methods{2, f_close, f_read, f_write, f_truncate, f_sync, f_size, f_lock, f_lock, f_check_reserved, f_control,
-                                      f_sector_size, f_characteristics, f_shm_map, f_shm_lock, f_shm_barrier, f_shm_unmap, nullptr, nullptr};
+const sqlite3_io_methods file_methods{2,
+                                      f_close,
+                                      f_read,
+                                      f_write,
+                                      f_truncate,
+                                      f_sync,
+                                      f_size,
+                                      f_lock,
+                                      f_lock,
+                                      f_check_reserved,
+                                      f_control,
+                                      f_sector_size,
+                                      f_characteristics,
+                                      f_shm_map,
+                                      f_shm_lock,
+                                      f_shm_barrier,
+                                      f_shm_unmap,
+                                      nullptr,
+                                      nullptr};
 
 }  // namespace
 
@@ -96,14 +119,18 @@ struct SimWorld::Vfs {
             if (out != nullptr) *out = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
             return SQLITE_OK;
         };
-        vfs.xDelete = [](sqlite3_vfs* v, const char* path, int) { return static_cast<Vfs*>(v->pAppData)->files.erase(path), SQLITE_OK; };
+        vfs.xDelete = [](sqlite3_vfs* v, const char* path, int) {
+            return static_cast<Vfs*>(v->pAppData)->files.erase(path), SQLITE_OK;
+        };
         vfs.xAccess = [](sqlite3_vfs* v, const char* path, int, int* there) {
             const auto& all = static_cast<Vfs*>(v->pAppData)->files;
             const auto it = all.find(path);
             *there = it != all.end() && !it->second->bytes.empty() ? 1 : 0;
             return SQLITE_OK;
         };
-        vfs.xFullPathname = [](sqlite3_vfs*, const char* path, int n, char* out) { return std::snprintf(out, static_cast<std::size_t>(n), "%s", path), SQLITE_OK; };
+        vfs.xFullPathname = [](sqlite3_vfs*, const char* path, int n, char* out) {
+            return std::snprintf(out, static_cast<std::size_t>(n), "%s", path), SQLITE_OK;
+        };
         sqlite3_vfs_register(&vfs, 0);
     }
     ~Vfs() { sqlite3_vfs_unregister(&vfs); }
@@ -167,7 +194,9 @@ private:
 
 SimWorld::SimWorld(std::size_t pvs, Sectors size, std::uint64_t seed) {
     for (std::size_t i = 0; i < pvs; ++i) {
-        pvs_.push_back(std::make_unique<SimDevice>(trace_, static_cast<std::uint32_t>(i), std::vector<std::byte>(to_bytes(size).n), seed + i));
+        pvs_.push_back(std::make_unique<SimDevice>(trace_, static_cast<std::uint32_t>(i),
+                                                   std::vector<std::byte>(to_bytes(size).n),
+                                                   seed + i));
     }
     begin();
 }
@@ -175,7 +204,8 @@ SimWorld::SimWorld(std::size_t pvs, Sectors size, std::uint64_t seed) {
 SimWorld::SimWorld(std::vector<std::vector<std::byte>> images, std::uint64_t seed) {
     ASSERT(images.size() >= 2);
     for (std::size_t i = 0; i + 2 < images.size(); ++i) {
-        pvs_.push_back(std::make_unique<SimDevice>(trace_, static_cast<std::uint32_t>(i), std::move(images[i]), seed + i));
+        pvs_.push_back(std::make_unique<SimDevice>(trace_, static_cast<std::uint32_t>(i),
+                                                   std::move(images[i]), seed + i));
     }
     begin();
     vfs_->file("/catalog.db").bytes = std::move(images[images.size() - 2]);
@@ -189,7 +219,8 @@ void SimWorld::begin() {
     opener_ = std::make_unique<Opener>(*this);
     vfs_ = std::make_unique<Vfs>(fmt::format("sim-{}", ++worlds));
     const auto count = static_cast<std::uint32_t>(pvs_.size());
-    for (const auto& [path, device] : {std::pair("/catalog.db", count), std::pair("/catalog.db-wal", count + 1)}) {
+    for (const auto& [path, device] :
+         {std::pair("/catalog.db", count), std::pair("/catalog.db-wal", count + 1)}) {
         vfs_->file(path).trace = &trace_;
         vfs_->file(path).device = device;
     }
@@ -202,7 +233,8 @@ Result<Session> SimWorld::session() {
     environment.lock_dir = locks_.path();
     environment.sqlite_vfs = vfs_->name;
     vfs_->file("/catalog.db").shared.clear();
-    return Session{environment, TRY(Catalog::open(environment)), opener_.get(), [this] { return ++clock_; }};
+    return Session{environment, TRY(Catalog::open(environment)), opener_.get(),
+                   [this] { return ++clock_; }};
 }
 
 std::vector<std::vector<std::byte>> SimWorld::images() const {

@@ -1,5 +1,5 @@
-// SimWorld: a catalog and physical volumes in memory, whose writes and flushes one Trace records: all that libvm
-// does to stable storage, so that a power cut can be tried at each of its steps.
+// SimWorld: a catalog and physical volumes in memory, whose writes and flushes one Trace records:
+// all that libvm does to stable storage, so that a power cut can be tried at each of its steps.
 //
 // Units       positions of the trace
 // Invariants  (1) catalog, its WAL, and each physical volume have volatile caches of their own
@@ -31,7 +31,8 @@ public:
     // A process starts: sessions of the one before are gone.
     Result<Session> session();
     Trace& trace() { return trace_; }
-    // What is stable now, if everything reached the medium: physical volumes, then catalog, then WAL.
+    // What is stable now, if everything reached the medium: physical volumes, then catalog, then
+    // WAL.
     std::vector<std::vector<std::byte>> images() const;
     static std::string pv_path(std::size_t i) { return "/pv" + std::to_string(i); }
 

@@ -1,12 +1,13 @@
-// vectors: metadata images as the Linux kernel wrote them, as rows of 16 bytes; rows not listed are zero.
+// vectors: metadata images as the Linux kernel wrote them, as rows of 16 bytes; rows not listed are
+// zero.
 //
 // Units       offsets in bytes within a 4096-byte metadata block
 // Invariants  none
 // Errors      none
 // Threads     any; constants
-// Source      Linux 6.1. V1: 512 metadata blocks, 64 KiB data blocks, formatted, never resumed.
-//             V2: 256 data blocks; create 0, create 1; volume 0 writes blocks 0, 1, 2, volume 1 writes 0 and 5;
-//             snapshot 2 of 0; volume 0 rewrites block 1; set_transaction_id 0 1.
+// Source      Linux 6.1. V1: 512 metadata blocks, 64 KiB data blocks, formatted, never resumed. V2:
+//             256 data blocks; create 0, create 1; volume 0 writes blocks 0, 1, 2, volume 1 writes
+//             0 and 5; snapshot 2 of 0; volume 0 rewrites block 1; set_transaction_id 0 1.
 #pragma once
 
 #include <cstdint>
