@@ -17,7 +17,8 @@ Result<FreeExtents> FreeExtents::of(const std::vector<PvRow>& pvs,
                   [](const SegmentRow& a, const SegmentRow& b) { return a.pv_start < b.pv_start; });
         Extent next(0);
         for (const SegmentRow& s : used) {
-            if (s.pv_start < next || s.pv_start + s.length > end_of(pv.extents)) {
+            const Extent end = end_of(pv.extents);
+            if (s.pv_start < next || s.pv_start > end || s.length > end - s.pv_start) {
                 return Error(
                     Errc::corrupt,
                     fmt::format(

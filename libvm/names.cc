@@ -36,15 +36,16 @@ Result<> check_characters(std::string_view what, std::string_view name) {
 // In /dev/mapper a hyphen of a name is doubled, a single one separates group and volume.
 Result<Reference> parse_mapper_name(std::string_view text) {
     Reference reference;
+    const Error none(Errc::invalid_argument,
+                     fmt::format("\"/dev/mapper/{}\" names no volume", text));
     std::string* into = &reference.group;
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] != '-') *into += text[i];
         else if (i + 1 < text.size() && text[i + 1] == '-') *into += text[i++];
         else if (into == &reference.group) into = &reference.volume;
-        else
-            return Error(Errc::invalid_argument,
-                         fmt::format("\"/dev/mapper/{}\" names no volume", text));
+        else return none;
     }
+    if (into == &reference.volume && reference.volume.empty()) return none;
     return reference;
 }
 

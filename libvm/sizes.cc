@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <charconv>
-#include <cmath>
 
 namespace thinvol {
 namespace {
@@ -140,11 +140,25 @@ Result<Units> parse_units(std::string_view text) {
     return units;
 }
 
+namespace {
+
+__extension__ using Wide = unsigned __int128;
+
+// size / unit in hundredths, rounded half up.
+Wide hundredths(std::uint64_t size, std::uint64_t unit) {
+    return (Wide{size} * 200 + unit) / (Wide{unit} * 2);
+}
+
+std::string with_two_digits(Wide hundredths) {
+    return fmt::format("{}.{:02}", static_cast<std::uint64_t>(hundredths / 100),
+                       static_cast<unsigned>(hundredths % 100));
+}
+
+}  // namespace
+
 std::string format_size(Bytes size, const Units& units) {
     if (units.factor != 0) {
-        return fmt::format(
-            "{:.2f}{}", static_cast<long double>(size.n) / static_cast<long double>(units.factor),
-            units.suffix ? "U" : "");
+        return with_two_digits(hundredths(size.n, units.factor)) + (units.suffix ? "U" : "");
     }
     const char letter = lower(units.letter);
     const bool si = std::isupper(static_cast<unsigned char>(units.letter)) != 0;
@@ -161,12 +175,11 @@ std::string format_size(Bytes size, const Units& units) {
         }
     }
     const std::uint64_t unit = *unit_bytes(chosen, base);
-    const long double value = static_cast<long double>(size.n) / static_cast<long double>(unit);
-    const long double rounded = std::round(value * 100) / 100;
-    const bool rounded_up = letter == 'r' && rounded > value;
+    const Wide rounded = hundredths(size.n, unit);
+    const bool rounded_up = letter == 'r' && rounded * unit > Wide{size.n} * 100;
     const char shown =
         si ? static_cast<char>(std::toupper(static_cast<unsigned char>(chosen))) : chosen;
-    return fmt::format("{}{:.2f}{}", rounded_up ? "<" : "", rounded,
+    return fmt::format("{}{}{}", rounded_up ? "<" : "", with_two_digits(rounded),
                        units.suffix ? std::string(1, shown) : "");
 }
 
@@ -180,12 +193,11 @@ std::string format_size_long(Bytes size) {
 
 std::string format_percent(std::uint64_t part, std::uint64_t whole) {
     if (whole == 0) return "0.00";
-    const long double percent =
-        100.0L * static_cast<long double>(part) / static_cast<long double>(whole);
-    std::string text = fmt::format("{:.2f}", percent);
-    if (part != 0 && text == "0.00") return "0.01";
-    if (part < whole && text == "100.00") return "99.99";
-    return text;
+    const auto percent =
+        static_cast<std::uint64_t>((Wide{part} * 20000 + whole) / (Wide{whole} * 2));
+    if (part == 0) return "0.00";
+    return with_two_digits(std::max<std::uint64_t>(
+        part < whole ? std::min<std::uint64_t>(percent, 9999) : percent, 1));
 }
 
 }  // namespace thinvol

@@ -53,7 +53,7 @@ TEST_CASE("a size has a number and a letter of either case, based on 1024") {
         {"10Gi", 10 * gib},
         {"10gib", 10 * gib},
         {"4kB", 4 * kib},
-        {"1.000000001g", gib + 1024},  // down to a sector
+        {"1.000001g", gib + 1024},  // down to a sector
     };
     for (const auto& c : cases) {
         CAPTURE(c.text);
