@@ -1,5 +1,5 @@
-# bash completion of thinvol and the tv* commands. All of it is answered by `thinvol complete`, from the commands'
-# own declarations and the catalog.
+# bash completion of thinvol and the tv* commands. All of it is answered by `thinvol complete`,
+# from the commands' own declarations and the catalog.
 
 _thinvol() {
     local line
@@ -12,10 +12,14 @@ _thinvol() {
         esac
     done < <(thinvol complete -- "$COMP_CWORD" "${COMP_WORDS[@]}" 2>/dev/null)
     # A group's name alone is a whole word; "vg0/" goes on.
-    if ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} != */ && ${COMPREPLY[0]} != *,* && ${COMPREPLY[0]} != [+-]* ]]; then
-        compopt +o nospace
+    if ((${#COMPREPLY[@]} == 1)); then
+        case ${COMPREPLY[0]} in
+            */ | *,* | [+-]*) ;;
+            *) compopt +o nospace ;;
+        esac
     fi
 }
 
-complete -F _thinvol thinvol tvchange tvcheck tvcreate tvdisplay tvdump tvextend tvgcreate tvgextend tvgreduce \
-    tvgremove tvgrename tvgs tvpvs tvreduce tvremove tvrename tvresize tvs tvscan tvsnapshot
+complete -F _thinvol thinvol tvchange tvcheck tvcreate tvdisplay tvdump tvextend tvgcreate \
+    tvgextend tvgreduce tvgremove tvgrename tvgs tvpvs tvreduce tvremove tvrename tvresize tvs \
+    tvscan tvsnapshot

@@ -34,12 +34,14 @@ t 'tvcreate -L 512m -V 1g -T vg0/pool1 -n v'
 about "Active: any NBD client can use it. Here nbdcopy writes 64 MiB."
 t 'tvchange -ay vg0/root'
 t 'tvs --noheadings -o uri vg0/root'
+# shellcheck disable=SC2034  # t's lines use it
 uri=$(tvs --noheadings -o uri vg0/root | xargs)
 t 'nbdinfo --size "$uri"'
 t 'head -c 64M /dev/urandom > data; nbdcopy --flush data "$uri"'
 about "A snapshot while it is in use, active beside its origin."
 t 'tvsnapshot -n snap vg0/root'
 t 'tvchange -ay -K vg0/snap'
+# shellcheck disable=SC2034
 snap=$(tvs --noheadings -o uri vg0/snap | xargs)
 t 'head -c 64M /dev/urandom > other; nbdcopy --flush other "$uri"'
 t 'nbdcopy "$snap" back; cmp -n 67108864 data back && echo "the snapshot holds what was"; rm back'

@@ -105,17 +105,18 @@ rm pv.img; truncate -s 1G pv.img
 fails 5 'it is not a physical volume' tvcreate -V 1g -T vg0/pool0 -n w
 rm pv.img; mv away.img pv.img
 truncate -s 64M foreign.img
-(export THINVOL_STATE_DIR=$work/s2 THINVOL_RUN_DIR=$work/r2; tvgcreate theirs foreign.img >/dev/null)
+THINVOL_STATE_DIR=$work/s2 THINVOL_RUN_DIR=$work/r2 tvgcreate theirs foreign.img >/dev/null
 fails 5 'of another environment' tvgextend vg0 foreign.img
 judge vg0/pool0
 
-# A damaged metadata block is named, with both checksums; the volume's other data stay readable elsewhere.
+# A damaged metadata block is named, with both checksums.
 tvcreate -L 64m -V 64m -T vg0/pool1 -n d >/dev/null
 tvchange -an vg0
 dd if=/dev/urandom of=pv.img bs=1 seek=$(((1 << 20) + 8192)) count=64 conv=notrunc status=none
 status=0; tvcheck vg0/pool0 >out 2>err || status=$?
 [ $status != 0 ] || fail "tvcheck did not notice the damage"
-grep -qE 'metadata block [0-9]+: checksum 0x[0-9a-f]{8}, expected 0x[0-9a-f]{8}' err || fail "tvcheck says: $(cat err)"
+grep -qE 'metadata block [0-9]+: checksum 0x[0-9a-f]{8}, expected 0x[0-9a-f]{8}' err ||
+  fail "tvcheck says: $(cat err)"
 judge vg0/pool1
 
 # A damaged catalog.

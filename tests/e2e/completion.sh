@@ -35,7 +35,9 @@ offers 'thinvol tvsnapshot vg0/v' 'vg0/var'
 offers 'tvsnapshot --name=' ''
 offers 'tvs --units k --uni' ''
 # Every command is completed.
-for c in "$THINVOL_BIN"/tv*; do complete -p "$(basename "$c")" >/dev/null || fail "$(basename "$c") is not completed"; done
+for c in "$THINVOL_BIN"/tv*; do
+  complete -p "$(basename "$c")" >/dev/null || fail "$(basename "$c") is not completed"
+done
 # Without a catalog, or with a damaged one, it is silent.
 (THINVOL_STATE_DIR=$work/none offers 'tvsnapshot ' '')
 rm "$THINVOL_STATE_DIR/catalog.db-wal"; echo garbage > "$THINVOL_STATE_DIR/catalog.db"

@@ -8,12 +8,14 @@ tvcreate -L 1g -T vg0/pool0 >/dev/null
 for v in a b c; do tvcreate -V 256m -T vg0/pool0 -n $v >/dev/null; done
 tvchange -ay vg0/a vg0/b vg0/c
 for v in a b c; do
-  fio --name=$v --ioengine=nbd --uri="$(uri vg0/$v)" --size=200m --io_size=8m --rw=randwrite --bs=4k --iodepth=8 --randseed=$RANDOM --output=fio.log
+  fio --name=$v --ioengine=nbd --uri="$(uri vg0/$v)" --size=200m --io_size=8m --rw=randwrite \
+    --bs=4k --iodepth=8 --randseed=$RANDOM --output=fio.log
   tvsnapshot -n "$v$v" "vg0/$v" >/dev/null
 done
-fio --name=load --ioengine=nbd --uri="$(uri vg0/a)" --size=200m --rw=randwrite --bs=4k --iodepth=8 --time_based --runtime=5 --output=fio.log &
+fio --name=load --ioengine=nbd --uri="$(uri vg0/a)" --size=200m --rw=randwrite --bs=4k \
+  --iodepth=8 --time_based --runtime=5 --output=fio.log &
 load=$!
-for i in $(seq 6); do
+for _ in $(seq 6); do
   tvdump --format raw -o md.img vg0/pool0
   thin_check -q md.img
   tvdump vg0/pool0 > some.xml

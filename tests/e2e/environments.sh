@@ -33,5 +33,7 @@ long=$work/$(printf 'x%.0s' $(seq 90))
 THINVOL_RUN_DIR=$long fails 5 'set THINVOL_RUN_DIR to a shorter one' tvchange -ay vg0/v
 # Sockets are for this user alone.
 tvchange -ay vg0/v
-for s in "$THINVOL_RUN_DIR"/*.ctl "$THINVOL_RUN_DIR"/*.nbd; do [ "$(stat -c %a "$s")" = 600 ] || fail "$s has mode $(stat -c %a "$s")"; done
+for s in "$THINVOL_RUN_DIR"/*.ctl "$THINVOL_RUN_DIR"/*.nbd; do
+  [ "$(stat -c %a "$s")" = 600 ] || fail "$s has mode $(stat -c %a "$s")"
+done
 [ "$(stat -c %a "$THINVOL_RUN_DIR")" = 700 ]

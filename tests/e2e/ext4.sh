@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Goal: a real file system survives: in by nbdcopy, snapshotted while another client writes, out again byte for byte.
+# Goal: a real file system survives: in by nbdcopy, snapshotted while another client writes, out
+# again byte for byte.
 . "$(dirname "$0")/lib.sh"
 
 truncate -s 3G pv.img
@@ -12,9 +13,10 @@ tvcreate -V 512m -T vg0/pool0 -n fs >/dev/null
 tvchange -ay vg0/fs
 nbdcopy --flush fs.img "$(uri vg0/fs)"
 
-# A second client overwrites the second half of the volume without a pause; the file system is in the first.
-fio --name=other --ioengine=nbd --uri="$(uri vg0/fs)" --offset=256m --size=256m --rw=randwrite --bs=16k --iodepth=16 \
-  --time_based --runtime=6 --output=fio.log &
+# A second client overwrites the second half of the volume without a pause; the file system is in
+# the first.
+fio --name=other --ioengine=nbd --uri="$(uri vg0/fs)" --offset=256m --size=256m --rw=randwrite \
+  --bs=16k --iodepth=16 --time_based --runtime=6 --output=fio.log &
 writer=$!
 for i in 1 2 3 4 5; do
   sleep 0.5
@@ -32,7 +34,8 @@ done
 nbdcopy "$(uri vg0/snap3)" - > /dev/null 2>&1 && fail "an inactive snapshot is exported"
 tvchange -ay -K vg0/snap3
 nbdcopy "$(uri vg0/snap3)" once.img
-fio --name=other --ioengine=nbd --uri="$(uri vg0/fs)" --offset=256m --size=64m --rw=write --bs=64k --output=fio.log
+fio --name=other --ioengine=nbd --uri="$(uri vg0/fs)" --offset=256m --size=64m --rw=write --bs=64k \
+  --output=fio.log
 nbdcopy "$(uri vg0/snap3)" twice.img
 same once.img twice.img
 judge vg0/pool0

@@ -2,11 +2,12 @@
 """Writes to an NBD export, and remembers what was flushed; or checks that all of that is there.
 
 flush_journal.py write URI JOURNAL SEED   until the server goes away
-flush_journal.py check URI JOURNAL        every block holds what was last flushed, or something written later
+flush_journal.py check URI JOURNAL        every block holds what was last flushed, or written later
 
-The journal, on another file, has a line for each session begun ("s"), each write sent ("w block number"), each
-durable write answered ("d block number"), and each flush answered ("f": all writes answered before it are durable).
-A write that a session left unflushed may be there or not, for ever: no flush of a later session makes it durable.
+The journal, on another file, has a line for each session begun ("s"), each write sent
+("w block number"), each durable write answered ("d block number"), and each flush answered ("f":
+all writes answered before it are durable). A write that a session left unflushed may be there or
+not, for ever: no flush of a later session makes it durable.
 """
 import random
 import struct

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Goal: a full group, a full pool and a full file system are errors that name what is full, and end when there is room.
+# Goal: a full group, a full pool and a full file system are errors that name what is full, and end
+# when there is room.
 . "$(dirname "$0")/lib.sh"
 
 truncate -s 256M pv.img more.img
@@ -29,7 +30,8 @@ said=$(fill "$(uri vg0/v)")
 written=${said%% *}
 [ "$(field data_percent vg0/pool0)" = 100.00 ]
 [ "$(field lv_attr vg0/pool0 | cut -c9)" = D ]
-head_of "$(uri vg0/v)" $((written << 20)) | tr -d '\007' | wc -c | grep -qx 0 || fail "what was written before is not all there"
+head_of "$(uri vg0/v)" $((written << 20)) | tr -d '\007' | wc -c | grep -qx 0 ||
+  fail "what was written before is not all there"
 # Room comes with another physical volume, in use.
 tvgextend vg0 more.img >/dev/null
 tvextend -L +64m vg0/pool0 >/dev/null
@@ -56,8 +58,10 @@ tvchange -an vg1
 tvcheck vg1/pool0 >/dev/null
 status=0
 tvcreate -L 64m --poolmetadatasize 32m -T vg1/pool1 >out 2>err || status=$?
-[ $status = 5 ] && grep -q 'No space left on device' err || { echo "tvcreate on a full file system: $status $(cat err)" >&2; exit 1; }
-[ "$(tvs --noheadings -o lv_name vg1 | xargs)" = "pool0 v" ] || { echo "left over: $(tvs)" >&2; exit 1; }
+[ $status = 5 ] && grep -q 'No space left on device' err ||
+  { echo "tvcreate on a full file system: $status $(cat err)" >&2; exit 1; }
+[ "$(tvs --noheadings -o lv_name vg1 | xargs)" = "pool0 v" ] ||
+  { echo "left over: $(tvs)" >&2; exit 1; }
 INNER
 cat > fill.py <<'PY'
 import nbd, sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Goal: a command killed at any moment leaves what was before it or after it, and the next one goes on; clients of
-# the volumes notice nothing.
+# Goal: a command killed at any moment leaves what was before it or after it, and the next one goes
+# on; clients of the volumes notice nothing.
 . "$(dirname "$0")/lib.sh"
 rounds=${THINVOL_KILLS:-40}
 
@@ -28,7 +28,8 @@ round_of_commands() {
     try tvreduce -y -L -4m vg0/v
     try tvrename "vg0/s$i" "vg0/r$i"
     try tvremove -y "vg0/n$i"
-    # The next command brings what was interrupted to its end: then each name is there or not, and can be removed.
+    # The next command brings what was interrupted to its end: then each name is there or not, and
+    # can be removed.
     tvcreate -V 4m -T vg0/pool0 -n next >/dev/null
     tvremove -y vg0/next >/dev/null
     for name in "s$i" "r$i" "n$i"; do
@@ -42,8 +43,8 @@ round_of_commands
 judge vg0/pool0
 tvresize -y -L 256m vg0/v >/dev/null 2>&1 || true
 tvchange -ay vg0/v
-fio --name=v --ioengine=nbd --uri="$(uri vg0/v)" --size=128m --rw=randwrite --bs=4k --iodepth=16 --verify=crc32c --verify_fatal=1 --loops=12 \
-  --output=fio.log &
+fio --name=v --ioengine=nbd --uri="$(uri vg0/v)" --size=128m --rw=randwrite --bs=4k --iodepth=16 \
+  --verify=crc32c --verify_fatal=1 --loops=12 --output=fio.log &
 writer=$!
 round_of_commands
 wait $writer || fail "fio: $(cat fio.log)"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Goal: whatever the server is doing when it is killed, all that was flushed is there again, and the next command
-# recovers by itself. With snapshots under way, and fio's verify on the server that comes after.
+# Goal: whatever the server is doing when it is killed, all that was flushed is there again, and the
+# next command recovers by itself. With snapshots under way, and fio's verify on the server that
+# comes after.
 . "$(dirname "$0")/lib.sh"
 rounds=${THINVOL_KILLS:-12}
 
@@ -12,8 +13,9 @@ tvcreate -V 64m -T vg0/pool0 -n f >/dev/null
 for round in $(seq "$rounds"); do
   tvchange -ay vg0/v vg0/f
   server=$(field server_pid vg0/v)
-  fio --name=f --ioengine=nbd --uri="$(uri vg0/f)" --size=16m --rw=randwrite --bs=4k --iodepth=16 --verify=crc32c --verify_fatal=1 --randseed="$round" \
-    --output=fio.log || fail "fio: $(cat fio.log)"
+  fio --name=f --ioengine=nbd --uri="$(uri vg0/f)" --size=16m --rw=randwrite --bs=4k --iodepth=16 \
+    --verify=crc32c --verify_fatal=1 --randseed="$round" --output=fio.log ||
+    fail "fio: $(cat fio.log)"
   "$here/flush_journal.py" write "$(uri vg0/v)" journal "$round" &
   writer=$!
   sleep "0.$((RANDOM % 6 + 2))"
@@ -31,7 +33,9 @@ for round in $(seq "$rounds"); do
   [ -z "$(field lv_active vg0/v)" ]
   judge vg0/pool0
   tvchange -ay vg0/v
-  "$here/flush_journal.py" check "$(uri vg0/v)" journal || fail "round $round: something flushed is lost"
-  [ "$round" -lt 4 ] || tvs --noheadings -o lv_full_name vg0 | { grep -E "/[sn]$((round - 3))\$" || true; } | xargs -r tvremove -y >/dev/null
+  "$here/flush_journal.py" check "$(uri vg0/v)" journal ||
+    fail "round $round: something flushed is lost"
+  old=$(tvs --noheadings -o lv_name vg0 | xargs -n 1 | grep -E "^[sn]$((round - 3))\$" || true)
+  [ -z "$old" ] || tvremove -y "vg0/$old" >/dev/null
 done
 judge vg0/pool0

@@ -1,10 +1,12 @@
-# lib.sh: what the end-to-end tests share. Each test is a script that sources this, uses the real commands and
-# judges of other people, and exits 0 only if all was as it should be.
+# shellcheck shell=bash
+# lib.sh: what the end-to-end tests share. Each test is a script that sources this, uses the real
+# commands and judges of other people, and exits 0 only if all was as it should be.
 #   THINVOL_BIN  where the commands are; TMPDIR  where it may write (a disk that takes O_DIRECT)
 set -euo pipefail
 
 : "${THINVOL_BIN:?the directory with the commands}"
 export PATH=$THINVOL_BIN:$PATH:/usr/sbin:/sbin LC_ALL=C
+# shellcheck disable=SC2034  # tests use it
 here=$(cd "$(dirname "$0")" && pwd)
 # Short, because socket paths are limited.
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/tv.XXXXXX")
@@ -16,7 +18,9 @@ finish() {
   trap - EXIT
   [ $status = 0 ] || echo "FAILED: $0 (see above)" >&2
   local pid
-  for pid in $(tvs --noheadings -o server_pid 2>/dev/null | sort -u); do kill -9 "$pid" 2>/dev/null || true; done
+  for pid in $(tvs --noheadings -o server_pid 2>/dev/null | sort -u); do
+    kill -9 "$pid" 2>/dev/null || true
+  done
   jobs -p | xargs -r kill -9 2>/dev/null || true
   cd /; rm -rf "$work"
   exit $status
@@ -26,7 +30,8 @@ trap 'echo "$0: line $LINENO: $BASH_COMMAND" >&2' ERR
 
 fail() { echo "$0: $*" >&2; exit 1; }
 
-# fails CODE PATTERN COMMAND...: the command ends with that status, and says so on stderr, with nothing on stdout.
+# fails CODE PATTERN COMMAND...: the command ends with that status, and says so on stderr, with
+# nothing on stdout.
 fails() {
   local code=$1 pattern=$2 status=0; shift 2
   "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?

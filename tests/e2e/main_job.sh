@@ -9,7 +9,8 @@ tvcreate -V 4g -T vg0/pool0 -n root >out 2>err
 grep -q 'Logical volume "root" created' out
 grep -q 'WARNING: Sum of all thin volume sizes (4.00 GiB) exceeds' err
 says 'Logical volume "v" created' tvcreate -L 512m -V 1g -T vg0/pool1 -n v
-[ "$(tvs -a --noheadings -o lv_name | xargs)" = '[lvol0_pmspare] pool0 [pool0_tdata] [pool0_tmeta] pool1 [pool1_tdata] [pool1_tmeta] root v' ]
+[ "$(tvs -a --noheadings -o lv_name | xargs)" = \
+  '[lvol0_pmspare] pool0 [pool0_tdata] [pool0_tmeta] pool1 [pool1_tdata] [pool1_tmeta] root v' ]
 
 tvchange -ay vg0/root
 [ "$(field lv_attr vg0/root)" = Vwi-a-tz-- ]
@@ -39,7 +40,8 @@ says 'successfully removed' tvremove -y vg0/before
 judge vg0/pool0
 head_of "$(uri vg0/root)" $((20 << 20)) | same - second
 
-[ "$(tvs --reportformat json -o lv_name,thin_id,pool_lv | jq -r '.report[0].lv[] | select(.lv_name == "root") | .thin_id + .pool_lv')" = 0pool0 ]
+[ "$(tvs --reportformat json -o lv_name,thin_id,pool_lv |
+  jq -r '.report[0].lv[] | select(.lv_name == "root") | .thin_id + .pool_lv')" = 0pool0 ]
 tvs --reportformat json_std -o +uri,thin_id,lv_role | jq -e '.report[0].lv | length == 4' >/dev/null
 tvgs --reportformat json | jq -e '.report[0].vg[0].pv_count == "2"' >/dev/null
 tvpvs --reportformat json | jq -e '.report[0].pv | length == 2' >/dev/null
@@ -59,7 +61,8 @@ thin_check -q restored.img
 thin_dump restored.img | same - active.xml
 judge vg0/pool0
 judge vg0/pool1
-ls "$THINVOL_RUN_DIR" | grep -qvE '\.log$' && fail "sockets are left: $(ls "$THINVOL_RUN_DIR")"
+left=$(find "$THINVOL_RUN_DIR" -type s)
+[ -z "$left" ] || fail "sockets are left: $left"
 
 says 'successfully removed' tvremove -y vg0/pool1
 tvgremove -y vg0

@@ -217,7 +217,8 @@ class InfoAndGo(HandshakeTest):
                 client = self.begun()
                 for data in malformed[begin:begin + 20]:
                     with self.subTest(option=option, data=data):
-                        self.assertEqual([nbd.INVALID], [r.type for r in client.option(option, data)])
+                        types = [reply.type for reply in client.option(option, data)]
+                        self.assertEqual([nbd.INVALID], types)
                 self.assert_in_sync(client)
                 client.go("first")
                 self.assert_transmits(client)
@@ -237,7 +238,8 @@ class InfoAndGo(HandshakeTest):
 class ExportName(HandshakeTest):
     def test_a_known_name_is_answered_by_size_and_flags_and_zeroes_unless_waived(self):
         for client_flags in (nbd.FIXED_NEWSTYLE | nbd.NO_ZEROES, nbd.FIXED_NEWSTYLE):
-            for volume, flags in ((first, WRITABLE_FLAGS), (second, WRITABLE_FLAGS | READ_ONLY_FLAG)):
+            for volume, flags in ((first, WRITABLE_FLAGS),
+                                  (second, WRITABLE_FLAGS | READ_ONLY_FLAG)):
                 with self.subTest(client_flags=client_flags, volume=volume.name):
                     client = self.raw().begin(client_flags)
                     client.send(nbd.option_bytes(nbd.EXPORT_NAME, volume.name.encode()))

@@ -24,7 +24,7 @@ COMMAND_PATIENCE_S = 30
 
 
 class Process:
-    """A process that is not our child, held by a descriptor so that its number cannot change hands."""
+    """A process that is not our child, held by a descriptor: numbers change hands."""
 
     def __init__(self, pid):
         self.pid = pid
@@ -48,7 +48,7 @@ class Process:
 
 
 class Volume:
-    """A thin volume; active after activate(). Its server may be replaced by a new one in between."""
+    """A thin volume; active after activate(), perhaps by another server than before."""
 
     def __init__(self, installation, pool, name, size):
         self.installation = installation
@@ -158,7 +158,8 @@ class Installation:
     def volume(self, name, size, pool="pool0", read_only=False):
         """A new volume of that many bytes, not active yet."""
         permission = "r" if read_only else "rw"
-        self.command("tvcreate", "-V", f"{size}b", "-T", f"vg0/{pool}", "-n", name, "-p", permission)
+        self.command("tvcreate", "-V", f"{size}b", "-T", f"vg0/{pool}", "-n", name,
+                     "-p", permission)
         return Volume(self, pool, name, size)
 
     def remember(self, server):

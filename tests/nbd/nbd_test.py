@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""End-to-end tests of the NBD server: what clients see on the wire, and what other programs make of it.
+"""End-to-end tests of the NBD server: what clients see on the wire.
 
     THINVOL_BIN=build/release/bin tests/nbd/nbd_test.py [-v] [-k PATTERN] [TEST...]
 
-Goal    the handshake and every request, right or wrong, are answered as the protocol asks; no client
-        can harm the server or another client.
+Goal    the handshake and every request, right or wrong, are answered as the protocol asks; no
+        client can harm the server or another client.
 Method  the commands in THINVOL_BIN make a pool in a temporary folder (under TMPDIR) and export
         volumes; a client that speaks the wire format by itself uses them.
         THINVOL_TEST_SEED repeats a run's random choices; it is printed at the start.
@@ -21,7 +21,8 @@ import installation
 import silence_test
 import transmission_test
 
-MODULES = (handshake_test, transmission_test, silence_test)  # the last waits for what the others' time lets pass
+# The last one waits for a limit that runs out while the others work.
+MODULES = (handshake_test, transmission_test, silence_test)
 
 
 def load_tests(loader, _tests, _pattern):

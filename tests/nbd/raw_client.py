@@ -1,4 +1,4 @@
-"""RawClient: an NBD client that speaks the wire format by itself, right or wrong as its caller likes.
+"""RawClient: an NBD client that speaks the wire format by itself, right or wrong as one likes.
 
 It checks only what a client needs to stay in sync; what an answer should be is the tests' business.
 Units: bytes; numbers on the wire are big-endian. Source: NetworkBlockDevice/nbd doc/proto.md.
@@ -187,7 +187,7 @@ class RawClient:
     # --- transmission
 
     def request(self, command, offset=0, length=None, flags=0, payload=b"", cookie=None):
-        """Sends a request and returns its cookie. A payload gives the length unless one is given."""
+        """Sends a request; its cookie. A payload gives the length unless one is given."""
         cookie = next(self.cookies) if cookie is None else cookie
         length = len(payload) if length is None else length
         if command == READ:

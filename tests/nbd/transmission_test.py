@@ -39,8 +39,9 @@ class BadRequests(ServerTest):
         self.assert_in_sync()
 
     def test_past_the_end_reads_and_trims_are_invalid_and_writes_find_no_space(self):
-        for offset, length in ((SIZE, 1), (SIZE - 1, 2), (SIZE + 1, 1), (SIZE - 4096, 8192), (1 << 40, 512),
-                               (0, SIZE + 1), ((1 << 64) - 1, 2), ((1 << 64) - 4096, 8192), ((1 << 63), 1)):
+        for offset, length in ((SIZE, 1), (SIZE - 1, 2), (SIZE + 1, 1), (SIZE - 4096, 8192),
+                               (1 << 40, 512), (0, SIZE + 1), ((1 << 64) - 1, 2),
+                               ((1 << 64) - 4096, 8192), (1 << 63, 1)):
             with self.subTest(offset=offset, length=length):
                 self.assert_refused([nbd.EINVAL], nbd.READ, offset, length)
                 self.assert_refused([nbd.EINVAL], nbd.TRIM, offset, length)
@@ -73,7 +74,8 @@ class BadRequests(ServerTest):
 
     def test_flags_that_are_unknown_or_not_for_the_command_are_invalid(self):
         others = [1 << n for n in range(2, 16)]
-        for command, flags in ((nbd.READ, [nbd.NO_HOLE] + others), (nbd.FLUSH, [nbd.NO_HOLE] + others),
+        for command, flags in ((nbd.READ, [nbd.NO_HOLE] + others),
+                               (nbd.FLUSH, [nbd.NO_HOLE] + others),
                                (nbd.TRIM, [nbd.NO_HOLE] + others), (nbd.WRITE_ZEROES, others)):
             length = 0 if command == nbd.FLUSH else len(KNOWN)
             for flag in flags + [nbd.FUA | nbd.DF]:
@@ -82,7 +84,8 @@ class BadRequests(ServerTest):
                     self.assert_refused([nbd.EINVAL], command, offset, length, flag)
         for flag in [nbd.NO_HOLE] + others:
             with self.subTest(command="write", flag=flag):
-                self.assert_refused([nbd.EINVAL], nbd.WRITE, KNOWN_AT, flags=flag, payload=b"w" * 512)
+                self.assert_refused([nbd.EINVAL], nbd.WRITE, KNOWN_AT, flags=flag,
+                                    payload=b"w" * 512)
 
     def test_fua_is_accepted_on_every_command_that_is_offered(self):
         self.assertEqual(KNOWN, self.client.must(nbd.READ, KNOWN_AT, len(KNOWN), nbd.FUA))
@@ -99,7 +102,8 @@ class BadRequests(ServerTest):
                 self.assert_refused([0, nbd.EINVAL], nbd.FLUSH, offset, length)
 
     def test_a_wrong_request_magic_drops_the_client(self):
-        for magic in (0, 0x25609514, 0x12560953, nbd.SIMPLE_REPLY, nbd.EXTENDED_REQUEST, 0xFFFFFFFF):
+        for magic in (0, 0x25609514, 0x12560953, nbd.SIMPLE_REPLY, nbd.EXTENDED_REQUEST,
+                      0xFFFFFFFF):
             with self.subTest(magic=magic):
                 client = self.connect(self.volume)
                 client.send(nbd.request_bytes(nbd.READ, 0, 512, magic=magic))
@@ -108,7 +112,8 @@ class BadRequests(ServerTest):
 
     def test_the_payload_of_a_refused_write_is_not_taken_for_requests(self):
         harmful = nbd.request_bytes(nbd.WRITE_ZEROES, KNOWN_AT, len(KNOWN), cookie=7)
-        for offset, flags, copies in ((SIZE, 0, 1), (SIZE, 0, 100000), (0, nbd.DF, 1), (0, nbd.DF, 12345)):
+        for offset, flags, copies in ((SIZE, 0, 1), (SIZE, 0, 100000), (0, nbd.DF, 1),
+                                      (0, nbd.DF, 12345)):
             with self.subTest(offset=offset, flags=flags, copies=copies):
                 self.assert_refused([nbd.ENOSPC, nbd.EINVAL], nbd.WRITE, offset, flags=flags,
                                     payload=harmful * copies)
@@ -150,7 +155,8 @@ class LargeRequests(ServerTest):
 
     def test_zeroes_and_trims_may_be_longer_than_a_payload(self):
         client = self.connect(self.volume)
-        for command, flags in ((nbd.WRITE_ZEROES, 0), (nbd.WRITE_ZEROES, nbd.NO_HOLE), (nbd.TRIM, 0)):
+        for command, flags in ((nbd.WRITE_ZEROES, 0), (nbd.WRITE_ZEROES, nbd.NO_HOLE),
+                               (nbd.TRIM, 0)):
             with self.subTest(command=command, flags=flags):
                 client.write(0, KNOWN)
                 client.write(self.volume.size - len(KNOWN), KNOWN)
@@ -182,7 +188,8 @@ class Contents(ServerTest):
 
     def random_range(self):
         """Any alignment; often small, often at the edge of a chunk."""
-        length = self.random.choice((1, 7, 511, 512, 513, 4096, 5000, CHUNK - 1, CHUNK, 3 * CHUNK + 5))
+        length = self.random.choice((1, 7, 511, 512, 513, 4096, 5000, CHUNK - 1, CHUNK,
+                                     3 * CHUNK + 5))
         if self.random.random() < 0.5:
             length = self.random.randint(1, length)
         offset = self.random.randrange(self.volume.size)
@@ -302,13 +309,16 @@ class Mapping(ServerTest):
     def test_one_byte_maps_one_chunk_whose_rest_is_zero(self):
         self.client.write(30 * CHUNK + 1000, b"!")
         self.assert_mapped(5)
-        self.assertEqual(bytes(1000) + b"!" + bytes(CHUNK - 1001), self.client.read(30 * CHUNK, CHUNK))
+        self.assertEqual(bytes(1000) + b"!" + bytes(CHUNK - 1001),
+                         self.client.read(30 * CHUNK, CHUNK))
 
     def test_flush_and_fua_reach_the_physical_volume(self):
-        for name, change in (("flush", lambda: self.client.flush()),
-                             ("FUA write", lambda: self.client.write(9, b"durable", nbd.FUA)),
-                             ("FUA zero", lambda: self.client.must(nbd.WRITE_ZEROES, 0, CHUNK, nbd.FUA)),
-                             ("FUA trim", lambda: self.client.must(nbd.TRIM, CHUNK, CHUNK, nbd.FUA))):
+        client = self.client
+        for name, change in (
+                ("flush", client.flush),
+                ("FUA write", lambda: client.write(9, b"durable", nbd.FUA)),
+                ("FUA zero", lambda: client.must(nbd.WRITE_ZEROES, 0, CHUNK, nbd.FUA)),
+                ("FUA trim", lambda: client.must(nbd.TRIM, CHUNK, CHUNK, nbd.FUA))):
             with self.subTest(name):
                 self.client.write(40 * CHUNK, self.random.randbytes(1000))
                 before = int(self.volume.field("server_flushes"))
@@ -384,7 +394,8 @@ class ManyInFlight(ServerTest):
             with self.subTest(end=end):
                 client = self.connect(self.volume)
                 payload = self.random.randbytes(50001)
-                cookies = {client.request(nbd.WRITE, n * 50001, payload=payload) for n in range(100)}
+                cookies = {client.request(nbd.WRITE, n * 50001, payload=payload)
+                           for n in range(100)}
                 if end == "DISC":
                     client.send(nbd.request_bytes(nbd.DISC))
                 else:
@@ -509,7 +520,8 @@ class SeveralConnections(ServerTest):
 
     def in_threads(self, body, n):
         finished = []
-        threads = [threading.Thread(target=lambda i=i: (body(i), finished.append(i))) for i in range(n)]
+        threads = [threading.Thread(target=lambda i=i: (body(i), finished.append(i)))
+                   for i in range(n)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -540,13 +552,14 @@ class ClientsThatDoNotRead(ServerTest):
         greedy = [self.connect(self.volume) for _ in range(2)]
         offsets = {}
         for client in greedy:
-            # In one piece: the kernel's bookkeeping for a thousand small ones would not fit in the socket.
+            # In one piece: the kernel's bookkeeping for a thousand small ones fills the socket.
             requests = b""
             for n in range(self.READS):
                 cookie = next(client.cookies)
                 offsets[cookie] = n % 15 * nbd.MIB
                 client.read_lengths[cookie] = self.READ_BYTES
-                requests += nbd.request_bytes(nbd.READ, offsets[cookie], self.READ_BYTES, cookie=cookie)
+                requests += nbd.request_bytes(nbd.READ, offsets[cookie], self.READ_BYTES,
+                                              cookie=cookie)
             client.send(requests)
         # Answers wait for them by now: the first has begun to arrive.
         for client in greedy:
