@@ -163,7 +163,7 @@ TEST_CASE("extents that are no number, or a percentage of nothing known, are ref
     CHECK(parse_extents("50%FOO").error().text == "specified %FOO is unknown");
 }
 
-TEST_CASE("--units takes one letter, or a number and a letter") {
+TEST_CASE("the option --units takes one letter, or a number and a letter") {
     for (const char* text : {"r", "R", "h", "H", "b", "s", "k", "m", "g",  "t",    "p",  "e",
                              "B", "S", "K", "M", "G", "T", "P", "E", "4m", "512b", "1K", "10s"}) {
         CAPTURE(text);
