@@ -8,6 +8,8 @@
 // Source      group commit, as databases do it
 #pragma once
 
+#include <optional>
+
 #include "engine/block_queue.h"
 
 namespace thinvol {

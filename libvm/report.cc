@@ -464,16 +464,17 @@ ReportTable tabulate(const std::vector<Field<Row>>& fields, const std::vector<Ro
     }
     std::vector<std::size_t> order(rows.size());
     std::iota(order.begin(), order.end(), 0U);
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
+    std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
         for (std::size_t k = 0; k < request.sort.size(); ++k) {
             const Cell& a = keys[x][k];
             const Cell& b = keys[y][k];
             if (less(a, b)) return !request.sort[k].second;
             if (less(b, a)) return request.sort[k].second;
         }
-        return false;
+        return x < y;
     });
     std::vector<std::vector<Cell>> sorted;
+    sorted.reserve(order.size());
     for (const std::size_t i : order) sorted.push_back(std::move(table.rows[i]));
     table.rows = std::move(sorted);
     return table;
@@ -482,6 +483,7 @@ ReportTable tabulate(const std::vector<Field<Row>>& fields, const std::vector<Ro
 template <class Row>
 std::vector<FieldInfo> infos(const std::vector<Field<Row>>& fields) {
     std::vector<FieldInfo> found;
+    found.reserve(fields.size());
     for (const auto& f : fields) found.push_back({f.name, f.heading, f.kind, f.help});
     return found;
 }

@@ -50,7 +50,7 @@ template <class T = void>
 class [[nodiscard]] Result : public std::expected<T, Error> {
 public:
     using std::expected<T, Error>::expected;
-    Result(Error e) : std::expected<T, Error>(std::unexpect, std::move(e)) {}
+    explicit(false) Result(Error e) : std::expected<T, Error>(std::unexpect, std::move(e)) {}
 };
 
 // Moves the value out of a Result that has one.

@@ -101,8 +101,8 @@ TEST_CASE("the history of the kernel's vector leads to the same counts") {
     expect(0, 0, 10);
     must(md->create_thin(id(1)));
     expect(0, 0, 11);
-    for (std::uint64_t at : {0, 1, 2}) write(0, at);
-    for (std::uint64_t at : {0, 5}) write(1, at);
+    for (std::uint64_t at : {0UL, 1UL, 2UL}) write(0, at);
+    for (std::uint64_t at : {0UL, 5UL}) write(1, at);
     expect(0, 5, 11);
     must(md->create_snapshot(id(2), id(0)));
     expect(1, 5, 11);

@@ -157,7 +157,7 @@ TEST_CASE("sequential writes fill leaves almost wholly") {
 TEST_CASE("a freed data block is not allocated before the commit that freed it is durable") {
     Pool pool(512, 2);
     must(pool.md->create_thin(ThinId::checked(0)));
-    for (std::uint64_t at : {0, 1})
+    for (std::uint64_t at : {0UL, 1UL})
         must(pool.md->insert(pool.volume(0), VirtualBlock(at), must(pool.md->reserve())));
     commit(*pool.md, pool.device);
     must(pool.md->unmap(pool.volume(0), VirtualBlock(0), VirtualBlock(1), ~0ULL));
@@ -246,7 +246,7 @@ TEST_CASE("data and metadata devices grow in use") {
     must(pool.md->grow_data(DataBlocks(60000)));
     commit(*pool.md, pool.device);
     CHECK(fill().text.find("metadata is full") != std::string::npos);
-    for (std::uint64_t size : {129, 300, 16320, 16321, 40000}) {
+    for (std::uint64_t size : {129UL, 300UL, 16320UL, 16321UL, 40000UL}) {
         pool.device.grow(Sectors(size * 8));
         must(pool.md->grow_metadata(MetadataBlocks(size)));
         commit(*pool.md, pool.device);
