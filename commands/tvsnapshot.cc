@@ -17,6 +17,8 @@ constexpr OperandSpec operands[] = {
 };
 constexpr std::string_view examples[] = {"tvsnapshot -n before-upgrade vg0/root"};
 
+int run(Invocation& call) { return make_snapshot(call); }
+
 }  // namespace
 
 constexpr CommandSpec tvsnapshot{.name = "tvsnapshot",
@@ -24,7 +26,7 @@ constexpr CommandSpec tvsnapshot{.name = "tvsnapshot",
                                  .options = options,
                                  .operands = operands,
                                  .examples = examples,
-                                 .run = make_snapshot};
+                                 .run = run};
 static_assert(well_formed(tvsnapshot));
 
 }  // namespace thinvol
