@@ -24,7 +24,8 @@ Result<FoundPool> find_pool(Session& session, std::string_view text) {
                 "Command not permitted on LV {}: it is a thin volume, a thin pool is wanted.",
                 found.full_name()));
     }
-    return FoundPool{std::move(found.group), TRY(session.catalog.pool(found.lv.id))};
+    PoolRow pool = TRY(session.catalog.pool(found.lv.id));
+    return FoundPool{std::move(found.group), std::move(pool)};
 }
 
 Result<FoundThin> find_thin(Session& session, std::string_view text) {
@@ -36,7 +37,8 @@ Result<FoundThin> find_thin(Session& session, std::string_view text) {
                 "Command not permitted on LV {}: it is a thin pool, a thin volume is wanted.",
                 found.full_name()));
     }
-    return FoundThin{std::move(found.group), TRY(session.catalog.thin(found.lv.id))};
+    ThinRow thin = TRY(session.catalog.thin(found.lv.id));
+    return FoundThin{std::move(found.group), std::move(thin)};
 }
 
 Result<std::vector<FoundThin>> find_thins(Session& session,

@@ -32,11 +32,10 @@ Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<Found
     std::map<std::int64_t, PoolBatch> batches;
     for (const FoundThin& v : volumes) {
         auto it = batches.find(v.thin.pool_id);
-        if (it == batches.end())
-            it = batches
-                     .emplace(v.thin.pool_id,
-                              PoolBatch{v.group, TRY(session.catalog.pool(v.thin.pool_id)), {}})
-                     .first;
+        if (it == batches.end()) {
+            const PoolRow pool = TRY(session.catalog.pool(v.thin.pool_id));
+            it = batches.emplace(v.thin.pool_id, PoolBatch{v.group, pool, {}}).first;
+        }
         it->second.lv_ids.push_back(v.thin.lv.id);
     }
     std::vector<PoolBatch> all;

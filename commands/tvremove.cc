@@ -69,7 +69,8 @@ Result<> remove_one(Invocation& call, Session& session, const std::string& opera
     if (found.lv.kind == LvKind::pool)
         return remove_whole_pool(call, session, found.group,
                                  TRY(session.catalog.pool(found.lv.id)));
-    return remove_thin(call, session, {found.group, TRY(session.catalog.thin(found.lv.id))});
+    const ThinRow thin = TRY(session.catalog.thin(found.lv.id));
+    return remove_thin(call, session, {found.group, thin});
 }
 
 int run(Invocation& call) {

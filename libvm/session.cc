@@ -5,7 +5,8 @@
 namespace thinvol {
 
 Result<Session> Session::open(const Environment& environment) {
-    return Session{environment, TRY(Catalog::open(environment)), &file_opener(),
+    Catalog catalog = TRY(Catalog::open(environment));
+    return Session{environment, std::move(catalog), &file_opener(),
                    [] { return static_cast<std::int64_t>(std::time(nullptr)); }};
 }
 

@@ -61,6 +61,8 @@ def check_includes(path, lines):
         found = re.match(r'#include "(\w+)/', line)
         if found and found[1] != layer and found[1] not in BELOW[layer]:
             complain(path, n, f"{layer} does not include {found[1]}; go by a lower layer's header")
+        if re.search(r"[{][^(){}]*, *TRY[(]", line):
+            complain(path, n, "g++ leaks what the braces have made; give the value a name first")
         if re.match(r'#include "(?!\w+/)', line):
             complain(path, n, "name the header from the root of the repository")
 

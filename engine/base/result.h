@@ -73,8 +73,8 @@ Result<T> within(std::string_view context, Result<T>&& r) {
 
 }  // namespace thinvol
 
-// The value of a Result, or return its error from here. One a statement, never nested but through a
-// lambda.
+// The value of a Result, or return its error from here. Not behind a comma within braces: g++ does
+// not destroy what the braces have made already.
 #define TRY(...) TRY_NAMED_(TRY_NAME_(__COUNTER__), __VA_ARGS__)
 #define TRY_NAME_(n) TRY_JOIN_(try_result_, n)
 #define TRY_JOIN_(a, b) a##b
