@@ -116,7 +116,8 @@ Volume* Pool::find_volume(ThinId id) {
 Result<Pool::VolumeUse> Pool::volume_use(ThinId id) {
     if (metadata_ == nullptr) return Error(Errc::io_error, trouble_);
     const ThinDevice* device = TRY(metadata_->device(id));
-    return VolumeUse{device->details.mapped_blocks, TRY(metadata_->highest_mapped(*device))};
+    const auto highest = TRY(metadata_->highest_mapped(*device));
+    return VolumeUse{device->details.mapped_blocks, highest};
 }
 
 Result<std::vector<ThinId>> Pool::volume_ids() {

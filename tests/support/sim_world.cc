@@ -233,7 +233,8 @@ Result<Session> SimWorld::session() {
     environment.lock_dir = locks_.path();
     environment.sqlite_vfs = vfs_->name;
     vfs_->file("/catalog.db").shared.clear();
-    return Session{environment, TRY(Catalog::open(environment)), opener_.get(),
+    Catalog catalog = TRY(Catalog::open(environment));
+    return Session{environment, std::move(catalog), opener_.get(),
                    [this] { return ++clock_; }};
 }
 
