@@ -98,7 +98,9 @@ constexpr bool well_formed(const CommandSpec& spec) {
     }
     bool optional = false;
     for (std::size_t i = 0; i < spec.operands.size(); ++i) {
-        if (optional && spec.operands[i].required) return false;
+        const bool last = i + 1 == spec.operands.size();
+        if ((optional && spec.operands[i].required) || (spec.operands[i].repeated && !last))
+            return false;
         optional = optional || !spec.operands[i].required;
     }
     for (const Conflict& c : spec.conflicts) {

@@ -393,12 +393,12 @@ Result<> Catalog::clear_pending(std::int64_t pool_id) {
 Result<> Catalog::remember_answer(std::string_view request, std::string_view answer) {
     constexpr std::int64_t kept = 1000;
     TRY(db_.run("INSERT OR IGNORE INTO answer(request, answer) VALUES(?, ?)", request, answer));
-    return db_.run("DELETE FROM answer WHERE id <= ?", db_.last_id() - kept);
+    return db_.run("DELETE FROM answer WHERE id <= (SELECT max(id) FROM answer) - ?", kept);
 }
 Result<std::string> Catalog::automatic_name(std::int64_t vg_id) {
     const auto highest =
         TRY(db_.number("SELECT max(CAST(substr(name, 5) AS INTEGER)) FROM lv WHERE vg_id = ? AND "
-                       "name GLOB 'lvol[0-9]*'",
+                       "name GLOB 'lvol[0-9]*' AND length(name) < 20",
                        vg_id));
     return fmt::format("lvol{}", highest ? *highest + 1 : 0);
 }

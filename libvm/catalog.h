@@ -163,7 +163,7 @@ public:
     Result<> set_pending(const PendingRow& row);
     Result<> clear_pending(std::int64_t pool_id);
     Result<> remember_answer(std::string_view request, std::string_view answer);
-    // The first free "lvolN" of the group.
+    // The "lvolN" of the group behind its highest.
     Result<std::string> automatic_name(std::int64_t vg_id);
 
     // --- the change log (2)

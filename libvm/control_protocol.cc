@@ -83,6 +83,9 @@ Result<> receive_hello(int fd) {
 }
 
 Result<> send_frame(int fd, std::string_view text) {
+    if (text.size() > longest_frame)
+        return Error(Errc::invalid_argument,
+                     fmt::format("control connection: a frame of {} bytes", text.size()));
     std::string frame(4, '\0');
     store_le<std::uint32_t>(reinterpret_cast<std::byte*>(frame.data()),
                             static_cast<std::uint32_t>(text.size()));

@@ -15,7 +15,11 @@ struct Overloaded : Fs... {
 };
 
 // Fields of a parsed record; throws nlohmann's exceptions, caught in operation_from_json.
-std::uint64_t number(const Json& j, const char* name) { return j.at(name).get<std::uint64_t>(); }
+std::uint64_t number(const Json& j, const char* name) {
+    const Json& v = j.at(name);
+    if (!v.is_number_unsigned()) throw Json::type_error::create(302, "no count", &v);
+    return v.get<std::uint64_t>();
+}
 ThinId thin_id(const Json& j, const char* name) {
     const auto id = ThinId::from(number(j, name));
     if (!id) throw Json::out_of_range::create(401, id.error().text, &j);

@@ -69,7 +69,13 @@ std::string to_json(const PoolRequest& request) {
 
 Result<PoolRequest> request_from_json(std::string_view text) {
     try {
-        const Json j = Json::parse(text);
+        bool counts = true;  // get() would convert other numbers in silence
+        const Json j = Json::parse(text, [&](int, Json::parse_event_t, const Json& v) {
+            counts = counts && (!v.is_number() || v.is_number_unsigned());
+            return true;
+        });
+        if (!counts)
+            return Error(Errc::invalid_argument, "pool request: a number in it is no count");
         return PoolRequest{j.at("id").get<std::string>(),
                            parse_what(j.at("do").get<std::string>(), j.at("with"))};
     } catch (const Json::exception& e) {
@@ -78,7 +84,8 @@ Result<PoolRequest> request_from_json(std::string_view text) {
 }
 
 std::string to_json(const Result<PoolAnswer>& answer) {
-    if (answer) return Json{{"answer", *answer}}.dump();
+    if (answer)
+        return Json{{"answer", *answer}}.dump(-1, ' ', false, Json::error_handler_t::replace);
     return Json{
         {"error", {{"code", static_cast<int>(answer.error().code)}, {"text", answer.error().text}}}}
         .dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -103,6 +103,7 @@ Result<PvLabel> read_label(BlockQueue& device) {
     for (const Sector place : places) {
         TRY(read_now(device, place, block));
         auto label = decode(block);
+        if (!label && label.error().code == Errc::unsupported) return label;
         const bool better = label ? !best || label->sequence > best->sequence
                                   : !best && best.error().code == Errc::not_found;
         if (better) best = std::move(label);

@@ -34,7 +34,7 @@ struct DiskRecord {
     std::array<char, 4> magic;
     le32 crc;
     le32 bytes;
-    le32 unused;
+    le32 before;  // checksum of the header or record that it follows
     le64 generation;
     le64 last_change;
 };
@@ -90,14 +90,20 @@ Result<PvLog::Header> PvLog::read_header(Sector at) const {
     const bool valid = disk.magic == header_magic &&
                        disk.crc.get() == crc_without(block.span(), offsetof(DiskHeader, crc)) &&
                        disk.version.get() == log_version && disk.group == group_ &&
+                       disk.generation.get() < ~std::uint64_t{0} &&
                        disk.bytes.get() <= to_bytes(half_).n - block_bytes;
     if (!valid) return Header{};
     return Header{disk.generation.get(), static_cast<std::int64_t>(disk.last_change.get()),
-                  disk.bytes.get(), disk.text_crc.get()};
+                  disk.bytes.get(), disk.text_crc.get(), disk.crc.get()};
 }
 
 Result<PvLog> PvLog::open(BlockQueue& device, Sector at, Sectors length, const UuidBytes& group) {
+    if (length > device.size() || at > end_of(device.size() - length))
+        return Error(Errc::corrupt,
+                     fmt::format("the group's log: sector {} length {} is outside the device of {}",
+                                 at, length, device.size()));
     PvLog log(device, at, Sectors(length.n / 2 / block_sectors.n * block_sectors.n), group);
+    if (log.half_ < block_sectors * 2) return log;
     for (const Sector half : {log.at_, log.at_ + log.half_}) {
         const Header header = TRY(log.read_header(half));
         if (header.generation > log.generation_) {
@@ -113,7 +119,9 @@ Result<PvLog> PvLog::open(BlockQueue& device, Sector at, Sectors length, const U
 template <class Visit>
 Result<> PvLog::scan(Visit&& visit) {
     const Sector end = half_at(generation_) + half_;
-    tail_ = half_at(generation_) + block_sectors + sectors_for(header_.bytes);
+    tail_ = half_at(generation_) + block_sectors +
+            sectors_for(std::max<std::uint64_t>(1, header_.bytes));
+    tail_crc_ = header_.own_crc;
     last_change_ = header_.last_change;
     constexpr std::uint64_t window_bytes = 64 * 1024;
     while (tail_ < end) {
@@ -128,7 +136,7 @@ Result<> PvLog::scan(Visit&& visit) {
             const std::uint64_t whole =
                 divide_up(sizeof disk + disk.bytes.get(), block_bytes) * block_bytes;
             if (disk.magic != record_magic || disk.generation.get() != generation_ ||
-                whole > to_bytes(end - tail_).n - used) {
+                disk.before.get() != tail_crc_ || whole > to_bytes(end - tail_).n - used) {
                 tail_ += to_sectors(Bytes(used));
                 return {};
             }
@@ -146,6 +154,7 @@ Result<> PvLog::scan(Visit&& visit) {
             visit(std::string_view(reinterpret_cast<const char*>(rest.data()) + sizeof disk,
                                    disk.bytes.get()));
             last_change_ = static_cast<std::int64_t>(disk.last_change.get());
+            tail_crc_ = disk.crc.get();
             used += whole;
         }
         tail_ += to_sectors(Bytes(used));
@@ -164,14 +173,16 @@ Result<> PvLog::append(const std::vector<Catalog::Change>& changes) {
     DiskRecord disk{};
     disk.magic = record_magic;
     disk.bytes.set(static_cast<std::uint32_t>(text.size()));
+    disk.before.set(tail_crc_);
     disk.generation.set(generation_);
     disk.last_change.set(static_cast<std::uint64_t>(changes.back().seq));
     std::memcpy(record.span().data(), &disk, sizeof disk);
     std::memcpy(record.span().data() + sizeof disk, text.data(), text.size());
-    store_le<std::uint32_t>(record.span().data() + offsetof(DiskRecord, crc),
-                            crc32c(record.span()));
+    const std::uint32_t crc = crc32c(record.span());
+    store_le(record.span().data() + offsetof(DiskRecord, crc), crc);
     TRY(write_now(device_, tail_, record.span(), true));
     tail_ += length;
+    tail_crc_ = crc;
     last_change_ = changes.back().seq;
     return {};
 }
@@ -203,11 +214,12 @@ Result<> PvLog::checkpoint(const std::vector<Catalog::Change>& rows, std::int64_
     disk.text_crc.set(crc32c(std::as_bytes(std::span(text))));
     Blocks header(block_bytes);
     std::memcpy(header.span().data(), &disk, sizeof disk);
-    store_le<std::uint32_t>(header.span().data() + offsetof(DiskHeader, crc),
-                            crc32c(header.span()));
+    const std::uint32_t crc = crc32c(header.span());
+    store_le(header.span().data() + offsetof(DiskHeader, crc), crc);
     TRY(write_now(device_, half, header.span(), true));
     generation_ = generation;
-    header_ = {generation, last_change, text.size(), disk.text_crc.get()};
+    header_ = {generation, last_change, text.size(), disk.text_crc.get(), crc};
+    tail_crc_ = crc;
     tail_ = half + block_sectors + sectors_for(std::max<std::uint64_t>(1, text.size()));
     last_change_ = last_change;
     return {};

@@ -49,6 +49,7 @@ private:
         std::int64_t last_change = 0;
         std::uint64_t bytes = 0;
         std::uint32_t crc = 0;
+        std::uint32_t own_crc = 0;
     };
     Sector half_at(std::uint64_t generation) const {
         return generation % 2 == 0 ? at_ : at_ + half_;
@@ -65,6 +66,7 @@ private:
     std::uint64_t generation_ = 0;  // 0: no valid half
     Header header_;
     Sector tail_{};
+    std::uint32_t tail_crc_ = 0;  // of what lies before the tail
     std::int64_t last_change_ = 0;
 };
 
