@@ -1,6 +1,6 @@
 // Goal: a command line means what it means to LVM's users, and one that means nothing is refused
-// before anything happens. Method: a command of the tests' own, its line parsed word by word; the
-// streams are strings.
+// before anything happens.
+// Method: a command of the tests' own, its line parsed word by word; the streams are strings.
 #include "commands/invocation.h"
 
 #include <sstream>

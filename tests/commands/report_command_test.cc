@@ -1,6 +1,6 @@
 // Goal: tvs, tvgs and tvpvs show the fields asked for, in the order and form asked for, and say
-// what they could not find. Method: the commands run on a catalog made by hand; no volume is
-// active.
+// what they could not find.
+// Method: the commands run on a catalog made by hand; no volume is active.
 #include "commands/report_command.h"
 
 #include <filesystem>

@@ -1,6 +1,6 @@
 // Goal: every command can be found, is declared without contradiction, and is explained in full; a
-// declaration that contradicts itself does not pass. Method: the table of commands, walked through;
-// small declarations with one mistake each.
+// declaration that contradicts itself does not pass.
+// Method: the table of commands, walked through; small declarations with one mistake each.
 #include "commands/table.h"
 
 #include <optional>

@@ -1,6 +1,6 @@
 // Goal: a value that a command cannot mean is refused before it runs, whatever kind it is, and help
-// has a name for each kind. Method: every kind of value, with texts that it takes and texts that it
-// does not.
+// has a name for each kind.
+// Method: every kind of value, with texts that it takes and texts that it does not.
 #include "commands/values.h"
 
 #include <set>

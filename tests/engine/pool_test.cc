@@ -1,7 +1,8 @@
 // Goal: a pool in use does what was asked, whatever is asked at once, and says so only when it is
-// true. Method: random requests and operations over simulated devices that complete out of order,
-// against the oracle; power cuts at random positions of the same runs. The large number of cuts is
-// `run prove`'s.
+// true.
+// Method: random requests and operations over simulated devices that complete out of order, against
+// the oracle; power cuts at random positions of the same runs. The large number of cuts is `run
+// prove`'s.
 #include "engine/pool.h"
 
 #include "tests/support/metadata_fixture.h"

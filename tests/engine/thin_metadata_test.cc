@@ -1,6 +1,7 @@
 // Goal: whatever is done to volumes and mappings, the metadata holds exactly that, and every judge
-// agrees. Method: random operations against a plain map, a full recount at each commit, thin_check
-// at some; the limits of the format from both sides.
+// agrees.
+// Method: random operations against a plain map, a full recount at each commit, thin_check at some;
+// the limits of the format from both sides.
 #include "engine/thin_metadata.h"
 
 #include <map>

@@ -1,10 +1,12 @@
 // Goal: the catalog keeps what it was given, refuses what contradicts itself, and its change log
-// can always make its rows anew. Method: catalogs in a temporary directory, closed and opened
-// again; the log is replayed and compared with the rows after random changes.
+// can always make its rows anew.
+// Method: catalogs in a temporary directory, closed and opened again; the log is replayed and
+// compared with the rows after random changes.
 #include "libvm/catalog.h"
 
 #include <sys/stat.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -156,41 +158,54 @@ TEST_CASE("two environments are never the same one, and one stays itself") {
     CHECK(b.open().environment_uuid() != uuid);
 }
 
+namespace {
+
+struct OneOfEach {
+    std::int64_t vg = 0, pv = 0, pool = 0, thin = 0, snapshot = 0;
+    std::array<std::string, 5> uuids{new_uuid(), new_uuid(), new_uuid(), new_uuid(), new_uuid()};
+};
+
+// A group with one of each kind.
+OneOfEach fill(Home& home) {
+    OneOfEach rows;
+    Catalog catalog = home.open();
+    auto transaction = must(catalog.begin());
+    rows.vg = must(catalog.add_group({0, rows.uuids[0], "vg0", Sectors(8192), 1700000000}));
+    rows.pv =
+        must(catalog.add_pv({0, rows.vg, rows.uuids[1], "/dev/a \"b\" 'c'", Sectors(1ULL << 40),
+                             Sectors(2048), Extents(99), IoMode::direct, true, 12}));
+    PoolRow p;
+    p.lv = {0, rows.vg, rows.uuids[2], "pool0", LvKind::pool, false, false, 13};
+    p.chunk_size = Sectors(256);
+    p.transaction_id = TransactionId{1ULL << 40};
+    p.next_thin_id = ThinId::max;
+    p.zero = false;
+    p.discards = Discards::ignore;
+    rows.pool = must(catalog.add_pool(p));
+    ThinRow t;
+    t.lv = {0, rows.vg, rows.uuids[3], "thin0", LvKind::thin, true, false, 14};
+    t.pool_id = rows.pool;
+    t.thin_id = ThinId::checked(ThinId::max);
+    t.size = Bytes(1ULL << 60);
+    rows.thin = must(catalog.add_thin(t));
+    t.lv.uuid = rows.uuids[4];
+    t.lv.name = "snap0";
+    t.lv.read_only = false;
+    t.thin_id = ThinId::checked(5);
+    t.origin_id = rows.thin;
+    t.skip_activation = true;
+    rows.snapshot = must(catalog.add_thin(t));
+    must(catalog.add_segment({0, rows.vg, rows.pool, SegmentRole::metadata, Extents(3), Extents(4),
+                              rows.pv, Extent(5), false}));
+    must(std::move(transaction).commit());
+    return rows;
+}
+
+}  // namespace
+
 TEST_CASE("rows are there again after reopening, as they were") {
     Home home;
-    std::int64_t vg = 0, pv = 0, pool = 0, thin = 0, snapshot = 0;
-    const std::string uuids[] = {new_uuid(), new_uuid(), new_uuid(), new_uuid(), new_uuid()};
-    {
-        Catalog catalog = home.open();
-        auto transaction = must(catalog.begin());
-        vg = must(catalog.add_group({0, uuids[0], "vg0", Sectors(8192), 1700000000}));
-        pv = must(catalog.add_pv({0, vg, uuids[1], "/dev/a \"b\" 'c'", Sectors(1ULL << 40),
-                                  Sectors(2048), Extents(99), IoMode::direct, true, 12}));
-        PoolRow p;
-        p.lv = {0, vg, uuids[2], "pool0", LvKind::pool, false, false, 13};
-        p.chunk_size = Sectors(256);
-        p.transaction_id = TransactionId{1ULL << 40};
-        p.next_thin_id = ThinId::max;
-        p.zero = false;
-        p.discards = Discards::ignore;
-        pool = must(catalog.add_pool(p));
-        ThinRow t;
-        t.lv = {0, vg, uuids[3], "thin0", LvKind::thin, true, false, 14};
-        t.pool_id = pool;
-        t.thin_id = ThinId::checked(ThinId::max);
-        t.size = Bytes(1ULL << 60);
-        thin = must(catalog.add_thin(t));
-        t.lv.uuid = uuids[4];
-        t.lv.name = "snap0";
-        t.lv.read_only = false;
-        t.thin_id = ThinId::checked(5);
-        t.origin_id = thin;
-        t.skip_activation = true;
-        snapshot = must(catalog.add_thin(t));
-        must(catalog.add_segment(
-            {0, vg, pool, SegmentRole::metadata, Extents(3), Extents(4), pv, Extent(5), false}));
-        must(std::move(transaction).commit());
-    }
+    const auto [vg, pv, pool, thin, snapshot, uuids] = fill(home);
     Catalog catalog = home.open();
     const GroupRow group = must(catalog.find_group("vg0"));
     CHECK(group.id == vg);

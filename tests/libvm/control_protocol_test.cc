@@ -1,6 +1,7 @@
 // Goal: whoever is at the other end of a control connection, it ends in an answer or in an error
-// that tells what it was. Method: socket pairs and sockets in a temporary directory, with the other
-// end played byte by byte.
+// that tells what it was.
+// Method: socket pairs and sockets in a temporary directory, with the other end played byte by
+// byte.
 #include "libvm/control_protocol.h"
 
 #include <poll.h>

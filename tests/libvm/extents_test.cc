@@ -1,6 +1,6 @@
 // Goal: an extent is given to one owner only, near its neighbours where that can be, and a catalog
-// that contradicts itself is not built upon. Method: small layouts by hand; random allocation
-// against a set of taken extents.
+// that contradicts itself is not built upon.
+// Method: small layouts by hand; random allocation against a set of taken extents.
 #include "libvm/extents.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // Goal: the names that LVM takes are taken, the ones it reserves are refused, and each way of
-// pointing at a volume means the volume that was meant. Method: tables of texts with what each must
-// mean.
+// pointing at a volume means the volume that was meant.
+// Method: tables of texts with what each must mean.
 #include "libvm/names.h"
 
 #include "tests/support/metadata_fixture.h"

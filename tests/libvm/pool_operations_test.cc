@@ -1,6 +1,7 @@
 // Goal: an operation that was begun can be finished or undone from its record alone, any number of
-// times, and a record that contradicts itself is corrupt. Method: each operation there and back;
-// malformed records; catalogs with pending rows, finished and undone twice.
+// times, and a record that contradicts itself is corrupt.
+// Method: each operation there and back; malformed records; catalogs with pending rows, finished
+// and undone twice.
 #include "libvm/pool_operations.h"
 
 #include "libvm/uuid.h"

@@ -1,6 +1,7 @@
 // Goal: what one process asks or answers is what the other understands, and whatever else comes
-// over the socket is an error, never a crash or a number that nobody sent. Method: each request and
-// answer there and back; a list of malformed texts; random damage to good ones.
+// over the socket is an error, never a crash or a number that nobody sent.
+// Method: each request and answer there and back; a list of malformed texts; random damage to good
+// ones.
 #include "libvm/pool_request.h"
 
 #include <limits>

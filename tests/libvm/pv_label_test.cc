@@ -1,6 +1,6 @@
 // Goal: a label comes back as it was written, a torn or damaged one leaves the copy before it, and
-// nothing that is no sound label is taken for one. Method: a device in memory, whose bytes are
-// changed at the offsets that the header lists.
+// nothing that is no sound label is taken for one.
+// Method: a device in memory, whose bytes are changed at the offsets that the header lists.
 #include "libvm/pv_label.h"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // Goal: what a log accepted it gives back, in order, after any crash; what is torn or damaged ends
-// it or is an error, and never turns into a row. Method: a device in memory, reopened after each
-// step, its bytes changed at the offsets that the header lists.
+// it or is an error, and never turns into a row.
+// Method: a device in memory, reopened after each step, its bytes changed at the offsets that the
+// header lists.
 #include "libvm/pv_log.h"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-// Goal: what scripts cut out of a report, or parse as JSON, is where LVM has it. Method: small
-// tables with a column of each kind; the JSON is compared byte for byte and parsed too.
+// Goal: what scripts cut out of a report, or parse as JSON, is where LVM has it.
+// Method: small tables with a column of each kind; the JSON is compared byte for byte and parsed
+// too.
 #include "libvm/report_format.h"
 
 #include <nlohmann/json.hpp>

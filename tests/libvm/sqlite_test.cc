@@ -1,6 +1,6 @@
 // Goal: a transaction that was not committed leaves nothing, values come back as they went in, and
-// each failure of SQLite has the code that callers branch on. Method: databases in a temporary
-// directory, with a second connection as the other process.
+// each failure of SQLite has the code that callers branch on.
+// Method: databases in a temporary directory, with a second connection as the other process.
 #include "libvm/sqlite.h"
 
 #include <sqlite3.h>
