@@ -30,12 +30,12 @@ Result<PoolAnswer> PoolOwner::execute(const PoolRequest& request) {
 Result<PendingRow> PoolOwner::begin(Transaction transaction, const PoolRow& pool,
                                     const std::string& id, const RecordedOperation& operation,
                                     const PoolAnswer& answer) {
-    const PendingRow pending{pool_id_,
-                             id,
-                             pool.transaction_id,
-                             pool.transaction_id.next(),
-                             to_json(operation),
-                             to_json(Result<PoolAnswer>(answer))};
+    PendingRow pending{pool_id_,
+                       id,
+                       pool.transaction_id,
+                       pool.transaction_id.next(),
+                       to_json(operation),
+                       to_json(Result<PoolAnswer>(answer))};
     TRY(session_.catalog.set_pending(pending));
     TRY(std::move(transaction).commit());
     return pending;

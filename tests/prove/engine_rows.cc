@@ -253,9 +253,9 @@ Outcome failed_flushes_stay_failed(const Budget& budget) {
                 std::uint64_t countdown = n;
                 device.set_fault([&](const Request& r) -> std::optional<Error> {
                     // A superblock is written and flushed in one.
-                    if ((r.op == Op::flush || r.fua) && countdown > 0 && --countdown == 0)
-                        return Error(Errc::io_error, "planted");
-                    return std::nullopt;
+                    if ((r.op != Op::flush && !r.fua) || countdown == 0) return std::nullopt;
+                    if (--countdown > 0) return std::nullopt;
+                    return Error(Errc::io_error, "planted");
                 });
                 run.expect_errors();
                 run.run(60);
