@@ -8,7 +8,7 @@
 // Source      dm-thin-metadata.c (24-bit ids, 40-bit blocks, 24-bit times)
 #pragma once
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <compare>
 #include <cstdint>
