@@ -22,13 +22,13 @@ for _ in $(seq 6); do
   tvcheck vg0/pool0 >/dev/null
   truncate -s 4M restored.img
   thin_restore -q -i some.xml -o restored.img
-  thin_dump restored.img | same - some.xml
+  flat_dump restored.img | same - some.xml
 done
 kill -0 $load || fail "the load ended early: $(cat fio.log)"
 wait $load
 tvchange -an vg0
 tvdump --format raw -o md.img vg0/pool0
-thin_dump md.img > theirs.xml
+flat_dump md.img > theirs.xml
 tvdump vg0/pool0 | same - theirs.xml
 tvdump -o ours.xml vg0/pool0
 same ours.xml theirs.xml

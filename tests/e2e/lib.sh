@@ -62,6 +62,9 @@ while left > 0:
 h.shutdown()' "$1" "$2"; }
 same() { cmp "$@" || fail "contents differ: $*"; }
 
+# thin_dump's XML in the flat form.
+flat_dump() { "$here/../support/flat_dump.py" "$1"; }
+
 # A pool's metadata as they are durable satisfy the distribution's judge and our own recount.
 judge() {
   tvcheck "$1" >/dev/null

@@ -50,7 +50,7 @@ tvpvs --reportformat json | jq -e '.report[0].pv | length == 2' >/dev/null
 tvdump vg0/pool0 > active.xml
 tvdump --format raw -o md.img vg0/pool0
 thin_check -q md.img
-thin_dump md.img | same - active.xml
+flat_dump md.img | same - active.xml
 tvchange -an vg0
 [ -z "$(field lv_active vg0/pool0)" ]
 tvdump vg0/pool0 | same - active.xml
@@ -58,7 +58,7 @@ tvdump vg0/pool0 | same - active.xml
 truncate -s 4M restored.img
 thin_restore -q -i active.xml -o restored.img
 thin_check -q restored.img
-thin_dump restored.img | same - active.xml
+flat_dump restored.img | same - active.xml
 judge vg0/pool0
 judge vg0/pool1
 left=$(find "$THINVOL_RUN_DIR" -type s)
