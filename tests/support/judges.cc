@@ -50,7 +50,8 @@ std::string thin_check(std::span<const std::byte> image) {
 std::string thin_dump(std::span<const std::byte> image) {
     const TemporaryDirectory dir;
     write_file(dir.path() / "md", image);
-    const Verdict v = run_judge(THINVOL_TEST_SUPPORT "/flat_dump.py " + (dir.path() / "md").string());
+    const Verdict v =
+        run_judge(THINVOL_TEST_SUPPORT "/flat_dump.py " + (dir.path() / "md").string());
     return v.status == 0 ? v.output
                          : "thin_dump exit " + std::to_string(v.status) + ": " + v.output;
 }
