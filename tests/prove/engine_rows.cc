@@ -28,7 +28,7 @@ struct Cuts {
 Outcome run_cuts(const Cuts& cuts, const Budget& budget) {
     Outcome outcome;
     const std::uint64_t variants = cuts.policies.size() * (cuts.favour_devices ? 2 : 1);
-    constexpr std::uint64_t cuts_per_run = 30;
+    constexpr std::uint64_t cuts_per_run = 12;
     for (std::uint64_t run_number = 0; outcome.executed < budget.states; ++run_number) {
         const Workload& workload = cuts.workloads[run_number % cuts.workloads.size()];
         const std::uint64_t seed = budget.seed + run_number;
@@ -123,6 +123,14 @@ constexpr Workload canonical[] = {
      .trim = 2,
      .commit = 4,
      .data_blocks = 10},
+    {.name = "slow commits",
+     .write = 60,
+     .flush = 4,
+     .discard = 20,
+     .commit = 6,
+     .data_blocks = 8,
+     .volume_blocks = 6,
+     .metadata_slowness = 10},
     {.name = "everything",
      .write = 40,
      .fua = 4,
@@ -150,7 +158,7 @@ Outcome power_cuts_anywhere(const Budget& budget) {
 
 Outcome power_cuts_across_devices(const Budget& budget) {
     static constexpr Workload workloads[] = {canonical[1], canonical[4], canonical[6],
-                                             canonical[11]};
+                                             canonical[12]};
     static constexpr CrashPolicy policies[] = {CrashPolicy::device_order};
     return run_cuts(
         {.workloads = workloads, .steps = 90, .policies = policies, .favour_devices = true},
@@ -194,7 +202,8 @@ Outcome nothing_stale_is_shown(const Budget& budget) {
          .trim = 3,
          .commit = 6,
          .data_blocks = 16,
-         .volume_blocks = 8},
+         .volume_blocks = 8,
+         .metadata_slowness = 8},
         {.name = "new volumes",
          .write = 40,
          .flush = 4,
@@ -248,7 +257,7 @@ Outcome failed_flushes_stay_failed(const Budget& budget) {
         for (const bool on_metadata : {true, false}) {
             bool met = true;
             for (std::uint64_t n = 1; met && outcome.executed < budget.states; ++n) {
-                SimRun run(canonical[11], seed);
+                SimRun run(canonical[12], seed);
                 SimDevice& device = on_metadata ? run.metadata() : run.data();
                 std::uint64_t countdown = n;
                 device.set_fault([&](const Request& r) -> std::optional<Error> {

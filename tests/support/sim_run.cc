@@ -32,6 +32,7 @@ SimRun::SimRun(const Workload& workload, std::uint64_t seed, Sectors granule)
     data_ = std::make_unique<SimDevice>(trace_, 1, data.bytes(), random_());
     data_->set_granule(granule);
     data_->set_slowness(workload_.slowness);
+    metadata_->set_slowness(workload_.metadata_slowness);
     initial_ = {md.bytes(), data.bytes()};
     pool_ = std::move(*Pool::open(*metadata_, *data_, {}));
     create();

@@ -28,7 +28,8 @@ struct Workload {
     std::uint64_t data_blocks = 40;
     std::uint64_t volume_blocks = 12;
     bool long_writes = false;
-    std::uint64_t slowness = 1;  // of the data device
+    std::uint64_t slowness = 1;           // of the data device
+    std::uint64_t metadata_slowness = 1;  // a commit stays in flight longer
 };
 
 class SimRun {
