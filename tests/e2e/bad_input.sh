@@ -119,8 +119,12 @@ grep -qE 'metadata block [0-9]+: checksum 0x[0-9a-f]{8}, expected 0x[0-9a-f]{8}'
   fail "tvcheck says: $(cat err)"
 judge vg0/pool1
 
+# A pool that nobody can read any more can still be removed.
+says 'successfully removed' tvremove -y vg0/pool0
+
 # A damaged catalog.
 cp "$THINVOL_STATE_DIR/catalog.db" good.db
 dd if=/dev/urandom of="$THINVOL_STATE_DIR/catalog.db" bs=4096 count=1 conv=notrunc status=none
 rm -f "$THINVOL_STATE_DIR"/catalog.db-*
 fails 5 'catalog: ' tvs
+mv good.db "$THINVOL_STATE_DIR/catalog.db"

@@ -16,6 +16,8 @@ cd "$work"
 finish() {
   local status=$?
   trap - EXIT
+  # Whatever the test was about: it leaves sound pools.
+  [ $status != 0 ] || judge_all || status=1
   [ $status = 0 ] || echo "FAILED: $0 (see above)" >&2
   local pid
   for pid in $(tvs --noheadings -o server_pid 2>/dev/null | sort -u); do
@@ -65,10 +67,16 @@ same() { cmp "$@" || fail "contents differ: $*"; }
 # thin_dump's XML in the flat form.
 flat_dump() { "$here/../support/flat_dump.py" "$1"; }
 
+# Every pool there is.
+judge_all() {
+  local pool
+  for pool in $(tvs --noheadings -o lv_full_name,lv_attr | awk '$2 ~ /^t/ {print $1}'); do
+    judge "$pool" || return 1
+  done
+}
+
 # A pool's metadata as they are durable satisfy the distribution's judge and our own recount.
 judge() {
-  tvcheck "$1" >/dev/null
-  rm -f "$work/judged.img"
-  tvdump --format raw -o "$work/judged.img" "$1"
-  thin_check -q "$work/judged.img"
+  tvcheck "$1" >/dev/null && rm -f "$work/judged.img" &&
+    tvdump --format raw -o "$work/judged.img" "$1" && thin_check -q "$work/judged.img"
 }

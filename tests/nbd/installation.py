@@ -115,7 +115,8 @@ class Installation:
             run_dir = tempfile.mkdtemp(prefix="tvnbd.", dir="/tmp")
             self.folders.append(run_dir)
         self.run_dir = run_dir
-        self.environment = dict(os.environ, THINVOL_RUN_DIR=run_dir)
+        self.environment = dict(os.environ, THINVOL_RUN_DIR=run_dir,
+                                PATH=os.environ["PATH"] + ":/usr/sbin:/sbin")
         for name in ("STATE", "CONFIG"):
             self.environment[f"THINVOL_{name}_DIR"] = os.path.join(self.folder, name.lower())
         for name in ("STATE", "CONFIG", "RUN"):
@@ -166,6 +167,16 @@ class Installation:
         """Servers to be stopped at the end, even if no command finds them any more."""
         if all(server.pid != known.pid or known.ended() for known in self.servers):
             self.servers.append(server)
+
+    def judge(self):
+        """What the tests left is sound: by our recount, and by thin_check."""
+        pools = self.command("tvs", "--noheadings", "-o", "lv_full_name,lv_attr").splitlines()
+        for name in (line.split()[0] for line in pools if line.split()[1].startswith("t")):
+            self.command("tvcheck", name)
+            image = self.file("judged.img")
+            self.command("tvdump", "--format", "raw", "-o", image, name)
+            self.tool("thin_check", "-q", image)
+            os.remove(image)
 
     def close(self):
         try:

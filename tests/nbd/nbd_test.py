@@ -43,6 +43,7 @@ def main():
         installation.current.begin()
         silence_test.begin()
         program = unittest.main(exit=False)
+        installation.current.judge()
     finally:
         installation.current.close()
     sys.exit(0 if program.result.wasSuccessful() else 1)
