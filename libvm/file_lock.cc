@@ -43,4 +43,18 @@ Result<FileLock> FileLock::exclusive(const std::filesystem::path& path,
     }
 }
 
+std::string FileLock::note() const {
+    std::string text(4000, '\0');
+    const ssize_t n = ::pread(fd_.get(), text.data(), text.size(), 0);
+    text.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+    return text;
+}
+
+void FileLock::set_note(std::string_view text) const {
+    // What does not get there costs the next holder some reads.
+    const bool written =
+        ::ftruncate(fd_.get(), 0) == 0 && ::pwrite(fd_.get(), text.data(), text.size(), 0) >= 0;
+    static_cast<void>(written);
+}
+
 }  // namespace thinvol

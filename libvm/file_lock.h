@@ -10,6 +10,8 @@
 
 #include <chrono>
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 #include "engine/base/result.h"
 #include "engine/base/unique_fd.h"
@@ -29,6 +31,11 @@ public:
     // Waits up to `limit` for others to let go.
     static Result<FileLock> exclusive(const std::filesystem::path& path,
                                       std::chrono::milliseconds limit);
+
+    // A note in the file for whoever locks it next, of 4000 bytes at most: neither durable nor to
+    // be trusted.
+    std::string note() const;
+    void set_note(std::string_view text) const;
 
 private:
     explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}

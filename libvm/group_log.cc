@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <sstream>
 
 #include "libvm/extents.h"
 #include "libvm/file_lock.h"
@@ -50,10 +52,36 @@ Result<> relocate_log(Session& session, const GroupRow& group, const PvRow& pv,
     return write_label(*device.queue, label);
 }
 
-Result<> sync_one(Session& session, const GroupRow& group, const PvRow& pv) {
+// The marks of a group's logs, by physical volume, as text in the lock's note.
+using Marks = std::map<std::string, PvLog::Mark>;
+
+Marks parse_marks(const std::string& text) {
+    Marks marks;
+    std::istringstream lines(text);
+    std::string pv;
+    PvLog::Mark mark;
+    while (lines >> pv >> mark.generation >> mark.at.n >> mark.before) marks[pv] = mark;
+    return marks;
+}
+
+std::string format_marks(const Marks& marks) {
+    std::string text;
+    for (const auto& [pv, mark] : marks)
+        text += fmt::format("{} {} {} {}\n", pv, mark.generation, mark.at, mark.before);
+    return text;
+}
+
+void remember(Marks& marks, const PvRow& pv, const PvLog& log) {
+    if (const auto mark = log.mark()) marks[pv.uuid] = *mark;
+    else marks.erase(pv.uuid);
+}
+
+Result<> sync_one(Session& session, const GroupRow& group, const PvRow& pv, Marks& marks) {
     const auto device = TRY(open_pv(*session.opener, pv, session.catalog.environment_uuid()));
     const PvLabel& label = device.label;
-    auto log = TRY(PvLog::open(*device.queue, label.log_at, label.log_length, label.group));
+    const auto known = marks.find(pv.uuid);
+    auto log = TRY(PvLog::open(*device.queue, label.log_at, label.log_length, label.group,
+                               known == marks.end() ? std::nullopt : std::optional(known->second)));
     const std::int64_t last = TRY(session.catalog.last_change(group.id));
     if (log.last_change() > last) {
         return Error(Errc::corrupt, fmt::format("the log on {} knows change {} of group \"{}\", "
@@ -67,6 +95,7 @@ Result<> sync_one(Session& session, const GroupRow& group, const PvRow& pv) {
                              : TRY(session.catalog.changes_after(group.id, log.last_change()));
     if (changes) {
         auto appended = log.append(*changes);
+        remember(marks, pv, log);
         if (appended || appended.error().code != Errc::out_of_space) return appended;
     }
     auto written = log.checkpoint(TRY(session.catalog.all_rows(group.id)), last);
@@ -84,9 +113,11 @@ Result<PvLog> open_group_log(BlockQueue& device, const UuidBytes& group) {
 Result<> sync_group_log(Session& session, const GroupRow& group) {
     const auto lock = TRY(FileLock::exclusive(session.environment.lock_path(group.uuid + ".log"),
                                               std::chrono::seconds(10)));
+    Marks marks = parse_marks(lock.note());
     for (const PvRow& pv : TRY(session.catalog.pvs(group.id))) {
-        if (pv.keeps_log) TRY(within("group log", sync_one(session, group, pv)));
+        if (pv.keeps_log) TRY(within("group log", sync_one(session, group, pv, marks)));
     }
+    lock.set_note(format_marks(marks));
     return {};
 }
 

@@ -98,10 +98,11 @@ Block encode(const PvLabel& label) {
 
 Result<PvLabel> read_label(BlockQueue& device) {
     if (device.size() < pv_data_start) return Error(Errc::not_found, "it is not a physical volume");
-    alignas(4096) Block block;
+    alignas(4096) std::array<Block, places.size()> blocks;  // side by side, read as one
+    static_assert(places[1] - places[0] == Sectors(sizeof(Block) / sector_bytes));
+    TRY(read_now(device, places[0], std::as_writable_bytes(std::span(blocks))));
     Result<PvLabel> best = Error(Errc::not_found, "it is not a physical volume");
-    for (const Sector place : places) {
-        TRY(read_now(device, place, block));
+    for (Block& block : blocks) {
         auto label = decode(block);
         if (!label && label.error().code == Errc::unsupported) return label;
         const bool better = label ? !best || label->sequence > best->sequence

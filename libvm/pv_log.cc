@@ -97,7 +97,8 @@ Result<PvLog::Header> PvLog::read_header(Sector at) const {
                   disk.bytes.get(), disk.text_crc.get(), disk.crc.get()};
 }
 
-Result<PvLog> PvLog::open(BlockQueue& device, Sector at, Sectors length, const UuidBytes& group) {
+Result<PvLog> PvLog::open(BlockQueue& device, Sector at, Sectors length, const UuidBytes& group,
+                          const std::optional<Mark>& mark) {
     if (length > device.size() || at > end_of(device.size() - length))
         return Error(Errc::corrupt,
                      fmt::format("the group's log: sector {} length {} is outside the device of {}",
@@ -112,17 +113,39 @@ Result<PvLog> PvLog::open(BlockQueue& device, Sector at, Sectors length, const U
         }
     }
     log.last_change_ = log.header_.last_change;
-    if (!log.empty()) TRY(log.scan([](std::string_view) {}));
+    if (log.empty()) return log;
+    const auto ignored = [](std::string_view) {};
+    const Sector end = log.half_at(log.generation_) + log.half_;
+    const bool fits = mark && mark->generation == log.generation_ &&
+                      mark->at >= log.first_record() && mark->at < end &&
+                      (mark->at - log.first_record()).n % block_sectors.n == 0;
+    if (fits) {
+        log.tail_ = mark->at;
+        log.tail_crc_ = mark->before;
+        TRY(log.scan_on(ignored));
+        if (log.tail_ != mark->at) return log;  // the marked record is there
+    }
+    TRY(log.scan(ignored));
     return log;
+}
+
+Sector PvLog::first_record() const {
+    return half_at(generation_) + block_sectors +
+           sectors_for(std::max<std::uint64_t>(1, header_.bytes));
 }
 
 template <class Visit>
 Result<> PvLog::scan(Visit&& visit) {
-    const Sector end = half_at(generation_) + half_;
-    tail_ = half_at(generation_) + block_sectors +
-            sectors_for(std::max<std::uint64_t>(1, header_.bytes));
+    tail_ = first_record();
     tail_crc_ = header_.own_crc;
     last_change_ = header_.last_change;
+    mark_.reset();
+    return scan_on(visit);
+}
+
+template <class Visit>
+Result<> PvLog::scan_on(Visit&& visit) {
+    const Sector end = half_at(generation_) + half_;
     constexpr std::uint64_t window_bytes = 64 * 1024;
     while (tail_ < end) {
         std::optional<Blocks> window(std::in_place,
@@ -154,6 +177,7 @@ Result<> PvLog::scan(Visit&& visit) {
             visit(std::string_view(reinterpret_cast<const char*>(rest.data()) + sizeof disk,
                                    disk.bytes.get()));
             last_change_ = static_cast<std::int64_t>(disk.last_change.get());
+            mark_ = Mark{generation_, tail_ + to_sectors(Bytes(used)), tail_crc_};
             tail_crc_ = disk.crc.get();
             used += whole;
         }
@@ -181,6 +205,7 @@ Result<> PvLog::append(const std::vector<Catalog::Change>& changes) {
     const std::uint32_t crc = crc32c(record.span());
     store_le(record.span().data() + offsetof(DiskRecord, crc), crc);
     TRY(write_now(device_, tail_, record.span(), true));
+    mark_ = Mark{generation_, tail_, tail_crc_};
     tail_ += length;
     tail_crc_ = crc;
     last_change_ = changes.back().seq;
@@ -218,6 +243,7 @@ Result<> PvLog::checkpoint(const std::vector<Catalog::Change>& rows, std::int64_
     store_le(header.span().data() + offsetof(DiskHeader, crc), crc);
     TRY(write_now(device_, half, header.span(), true));
     generation_ = generation;
+    mark_.reset();
     header_ = {generation, last_change, text.size(), disk.text_crc.get(), crc};
     tail_crc_ = crc;
     tail_ = half + block_sectors + sectors_for(std::max<std::uint64_t>(1, text.size()));

@@ -19,6 +19,8 @@
 // Source      append-and-checkpoint logs as in LevelDB
 #pragma once
 
+#include <optional>
+
 #include "libvm/catalog.h"
 #include "libvm/pv_label.h"
 
@@ -26,9 +28,19 @@ namespace thinvol {
 
 class PvLog {
 public:
-    // Finds the current half and its end. An area without a valid header is an empty log.
-    static Result<PvLog> open(BlockQueue& device, Sector at, Sectors length,
-                              const UuidBytes& group);
+    // Where a record begins that was the last one once, and the checksum that it follows: spares
+    // the next opening a walk over all records.
+    struct Mark {
+        std::uint64_t generation = 0;
+        Sector at{};
+        std::uint32_t before = 0;
+    };
+    // Finds the current half and its end. An area without a valid header is an empty log. A mark
+    // that does not fit what lies there is of no consequence.
+    static Result<PvLog> open(BlockQueue& device, Sector at, Sectors length, const UuidBytes& group,
+                              const std::optional<Mark>& mark = std::nullopt);
+    // Of the last record; nothing before the first one.
+    std::optional<Mark> mark() const { return mark_; }
 
     // The last change it holds; 0: none.
     std::int64_t last_change() const { return last_change_; }
@@ -55,9 +67,13 @@ private:
         return generation % 2 == 0 ? at_ : at_ + half_;
     }
     Result<Header> read_header(Sector at) const;
-    // Calls visit(text, last change) for each record; sets tail_.
+    // Calls visit(text) for each record behind the checkpoint; sets tail_.
     template <class Visit>
     Result<> scan(Visit&& visit);
+    // The same from tail_ on.
+    template <class Visit>
+    Result<> scan_on(Visit&& visit);
+    Sector first_record() const;
 
     BlockQueue& device_;
     Sector at_;
@@ -67,6 +83,7 @@ private:
     Header header_;
     Sector tail_{};
     std::uint32_t tail_crc_ = 0;  // of what lies before the tail
+    std::optional<Mark> mark_;
     std::int64_t last_change_ = 0;
 };
 

@@ -523,4 +523,61 @@ TEST_CASE("a power cut leaves the log as it was before or after what was being w
     }
 }
 
+TEST_CASE("an opening with a mark finds what one without it finds, whatever the mark says") {
+    Fixture f;
+    PvLog log = f.filled();
+    const auto opened = [&](const std::optional<PvLog::Mark>& mark) {
+        return must(PvLog::open(f.device, area, area_length, group, mark));
+    };
+    const PvLog::Mark last = log.mark().value();
+    must(log.append(changes(6, 7)));  // since the mark was taken
+    const PvLog::Mark newest = log.mark().value();
+    std::vector<PvLog::Mark> marks{last, newest};
+    for (PvLog::Mark wrong : {last, newest}) {
+        wrong.before ^= 1;
+        marks.push_back(wrong);
+    }
+    for (const std::uint64_t sector :
+         {0UL, 64UL, 65UL, last.at.n + 1, last.at.n + 8, 319UL, 320UL, max64}) {
+        marks.push_back({last.generation, Sector(sector), last.before});
+        marks.push_back({last.generation, Sector(sector), newest.before});
+    }
+    marks.push_back({last.generation + 1, last.at, last.before});
+    for (const PvLog::Mark& mark : marks) {
+        CAPTURE(mark.generation, mark.at.n, mark.before);
+        PvLog again = opened(mark);
+        CHECK(again.last_change() == 7);
+        REQUIRE(again.mark().has_value());
+        CHECK(again.mark()->at == newest.at);
+        CHECK(again.mark()->before == newest.before);
+    }
+    PvLog again = opened(last);
+    must(again.append(changes(8, 8)));
+    CHECK(f.read() == lines(1, 8));
+}
+
+TEST_CASE("a mark of records that a checkpoint has taken the place of is of no consequence") {
+    Fixture f;
+    PvLog log = f.filled();
+    const auto old = log.mark();
+    must(log.checkpoint(changes(1, 5), 5));
+    CHECK_FALSE(log.mark().has_value());
+    PvLog again = must(PvLog::open(f.device, area, area_length, group, old));
+    CHECK(again.last_change() == 5);
+    must(again.append(changes(6, 6)));
+    CHECK(f.read() == lines(1, 6));
+}
+
+TEST_CASE("a marked record that was damaged since is not the end of the log") {
+    Fixture f;
+    PvLog log = f.filled();
+    const auto mark = log.mark();
+    std::byte* record = f.device.bytes().data() + to_bytes(mark->at).n;
+    record[40] ^= std::byte(1);
+    PvLog again = must(PvLog::open(f.device, area, area_length, group, mark));
+    CHECK(again.last_change() == 4);
+    must(again.append(changes(6, 6)));
+    CHECK(f.read() == Lines{line(1), line(2), line(3), line(4), line(6)});
+}
+
 }  // namespace thinvol
