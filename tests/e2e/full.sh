@@ -62,6 +62,7 @@ tvcreate -L 64m --poolmetadatasize 32m -T vg1/pool1 >out 2>err || status=$?
   { echo "tvcreate on a full file system: $status $(cat err)" >&2; exit 1; }
 [ "$(tvs --noheadings -o lv_name vg1 | xargs)" = "pool0 v" ] ||
   { echo "left over: $(tvs)" >&2; exit 1; }
+tvgremove -y vg1 >/dev/null
 INNER
 cat > fill.py <<'PY'
 import nbd, sys
