@@ -16,6 +16,8 @@ tvchange -ay vg0/root
 [ "$(field lv_attr vg0/root)" = Vwi-a-tz-- ]
 [ "$(field lv_attr vg0/pool0)" = twi-aotz-- ]
 [ "$(nbdinfo --size "$(uri vg0/root)")" = $((4 << 30)) ]
+[ "$(qemu-img info --output=json "$(uri vg0/root)" | jq '."virtual-size"')" = $((4 << 30)) ]
+fio --name=probe --ioengine=nbd --uri="$(uri vg0/root)" --rw=randread --size=1m --output=fio.log
 head -c 20M /dev/urandom > first
 nbdcopy --flush first "$(uri vg0/root)"
 says 'created' tvsnapshot -n snap vg0/root
