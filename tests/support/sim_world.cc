@@ -234,8 +234,7 @@ Result<Session> SimWorld::session() {
     environment.sqlite_vfs = vfs_->name;
     vfs_->file("/catalog.db").shared.clear();
     Catalog catalog = TRY(Catalog::open(environment));
-    return Session{environment, std::move(catalog), opener_.get(),
-                   [this] { return ++clock_; }};
+    return Session{environment, std::move(catalog), opener_.get(), [this] { return ++clock_; }};
 }
 
 std::vector<std::vector<std::byte>> SimWorld::images() const {
