@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 namespace thinvol {
 namespace {
@@ -29,9 +30,16 @@ struct OpenFile {
     bool block_device = false;
 };
 
-Result<OpenFile> open_file(const std::string& path, int flags) {
+// Alone, a block device is opened O_EXCL too, which fails while it is mounted or part of another.
+// For use it is not: the pools of a group share their physical volumes, from several processes.
+Result<OpenFile> open_file(const std::string& path, int flags, LockKind lock) {
+    std::error_code unknown;
+    if (lock == LockKind::exclusive && std::filesystem::is_block_file(path, unknown))
+        flags |= O_EXCL;
     OpenFile file;
     file.fd = UniqueFd(::open(path.c_str(), flags | O_CLOEXEC));
+    if (!file.fd && errno == EBUSY)
+        return Error(Errc::busy, path + ": it is mounted, or in use by something else");
     if (!file.fd) return system_error(path);
     struct stat st{};
     if (::fstat(file.fd.get(), &st) != 0) return system_error(path);
@@ -91,7 +99,8 @@ std::string probe_signature(int fd) {
 class FileOpener : public PvOpener {
 public:
     Result<Opened> open(const std::string& path, const How& how) override {
-        auto file = TRY(open_file(path, O_RDWR | (how.mode == IoMode::direct ? O_DIRECT : 0)));
+        auto file =
+            TRY(open_file(path, O_RDWR | (how.mode == IoMode::direct ? O_DIRECT : 0), how.lock));
         if (auto locked = lock_first_byte(file.fd.get(), how.lock); !locked)
             return std::move(locked).error().prefixed(path);
         FileOptions options;
@@ -125,7 +134,7 @@ public:
         PvCandidate candidate;
         candidate.path = resolved;
         std::free(resolved);
-        auto file = TRY(open_file(candidate.path, O_RDWR));
+        auto file = TRY(open_file(candidate.path, O_RDWR, LockKind::exclusive));
         candidate.size = file.size;
         candidate.io_mode =
             direct_granule(candidate.path, file) ? IoMode::direct : IoMode::buffered;

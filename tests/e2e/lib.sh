@@ -24,6 +24,8 @@ finish() {
     kill -9 "$pid" 2>/dev/null || true
   done
   jobs -p | xargs -r kill -9 2>/dev/null || true
+  # What a test holds besides files, it gives back here.
+  if declare -F release >/dev/null; then release; fi
   cd /; rm -rf "$work"
   exit $status
 }
