@@ -71,14 +71,9 @@ Result<> make_volume(Invocation& call, Session& session, const GroupRow& group,
 Result<> make(Invocation& call, const Creation& creation) {
     Session session = TRY(call.session());
     const GroupRow group = TRY(session.catalog.find_group(creation.group));
-    if (creation.makes_volume && call.has("name") && creation.makes_pool) {
-        if (TRY(session.catalog.lookup_lv(group.id, call.value("name")))) {
-            return Error(Errc::exists,
-                         fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"",
-                                     call.value("name"), group.name));
-        }
-        TRY(check_volume_name(call.value("name")));
-    }
+    // Before the pool is made, so that a wrong name leaves nothing.
+    if (creation.makes_volume && call.has("name") && creation.makes_pool)
+        TRY(session.catalog.check_new_name(group, call.value("name")));
     std::string pool_name = creation.pool;
     if (creation.makes_pool) {
         TRY(settle_group(session, group));

@@ -8,6 +8,7 @@
 
 #include "libvm/catalog_schema.h"
 #include "libvm/catalog_vfs.h"
+#include "libvm/names.h"
 
 namespace thinvol {
 namespace {
@@ -394,6 +395,13 @@ Result<> Catalog::remember_answer(std::string_view request, std::string_view ans
     constexpr std::int64_t kept = 1000;
     TRY(db_.run("INSERT OR IGNORE INTO answer(request, answer) VALUES(?, ?)", request, answer));
     return db_.run("DELETE FROM answer WHERE id <= (SELECT max(id) FROM answer) - ?", kept);
+}
+Result<> Catalog::check_new_name(const GroupRow& group, std::string_view name) {
+    TRY(check_volume_name(name));
+    if (!TRY(lookup_lv(group.id, name))) return {};
+    return Error(Errc::exists,
+                 fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"", name,
+                             group.name));
 }
 Result<std::string> Catalog::automatic_name(std::int64_t vg_id) {
     const auto highest =

@@ -163,6 +163,8 @@ public:
     Result<> set_pending(const PendingRow& row);
     Result<> clear_pending(std::int64_t pool_id);
     Result<> remember_answer(std::string_view request, std::string_view answer);
+    // Whether a new volume of the group may have that name: invalid_argument, exists.
+    Result<> check_new_name(const GroupRow& group, std::string_view name);
     // The "lvolN" of the group behind its highest.
     Result<std::string> automatic_name(std::int64_t vg_id);
 

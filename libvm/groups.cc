@@ -110,6 +110,25 @@ Result<Preparation> prepare_pv(Session& session, const PvCandidate& candidate,
     return p;
 }
 
+// Makes them physical volumes of the group, which is made with them where it has no id yet; `logs`
+// of those it has keep its log. They stay locked until the catalog knows them.
+Result<> add_pvs(Session& session, GroupRow& group, const std::vector<PvCandidate>& candidates,
+                 std::size_t logs, GroupResult& result) {
+    std::vector<Preparation> prepared;
+    for (const PvCandidate& candidate : candidates) {
+        prepared.push_back(TRY(prepare_pv(session, candidate, group.uuid, group.name,
+                                          group.extent_size, logs++ < log_copies)));
+    }
+    auto transaction = TRY(session.catalog.begin());
+    if (group.id == 0) group.id = TRY(session.catalog.add_group(group));
+    for (Preparation& p : prepared) {
+        p.row.vg_id = group.id;
+        TRY(session.catalog.add_pv(p.row));
+        result.prepared.push_back(p.row.path);
+    }
+    return std::move(transaction).commit();
+}
+
 // The group's log is a copy: without it the operation has still happened.
 void sync_log(Session& session, const GroupRow& group, GroupResult& result) {
     if (auto synced = sync_group_log(session, group); !synced)
@@ -140,21 +159,7 @@ Result<GroupResult> create_group(Session& session, const NewGroup& wanted,
         TRY(examine_all(session, wanted.pv_paths, wanted.extent_size, overwrite));
     GroupResult result;
     GroupRow group{0, new_uuid(), wanted.name, wanted.extent_size, session.now()};
-    {
-        std::vector<Preparation> prepared;
-        for (const PvCandidate& candidate : candidates) {
-            prepared.push_back(TRY(prepare_pv(session, candidate, group.uuid, group.name,
-                                              group.extent_size, prepared.size() < log_copies)));
-        }
-        auto transaction = TRY(session.catalog.begin());
-        group.id = TRY(session.catalog.add_group(group));
-        for (Preparation& p : prepared) {
-            p.row.vg_id = group.id;
-            TRY(session.catalog.add_pv(p.row));
-            result.prepared.push_back(p.row.path);
-        }
-        TRY(std::move(transaction).commit());
-    }
+    TRY(add_pvs(session, group, candidates, 0, result));
     sync_log(session, group, result);
     return result;
 }
@@ -164,23 +169,11 @@ Result<GroupResult> extend_group(Session& session, const GroupRow& group,
                                  const Confirm& overwrite) {
     const auto candidates = TRY(examine_all(session, pv_paths, group.extent_size, overwrite));
     const auto present = TRY(session.catalog.pvs(group.id));
-    auto logs = static_cast<std::size_t>(std::count_if(
-        present.begin(), present.end(), [](const PvRow& pv) { return pv.keeps_log; }));
+    const auto logs =
+        std::count_if(present.begin(), present.end(), [](const PvRow& pv) { return pv.keeps_log; });
     GroupResult result;
-    {
-        std::vector<Preparation> prepared;
-        for (const PvCandidate& candidate : candidates) {
-            prepared.push_back(TRY(prepare_pv(session, candidate, group.uuid, group.name,
-                                              group.extent_size, logs++ < log_copies)));
-        }
-        auto transaction = TRY(session.catalog.begin());
-        for (Preparation& p : prepared) {
-            p.row.vg_id = group.id;
-            TRY(session.catalog.add_pv(p.row));
-            result.prepared.push_back(p.row.path);
-        }
-        TRY(std::move(transaction).commit());
-    }
+    GroupRow row = group;
+    TRY(add_pvs(session, row, candidates, static_cast<std::size_t>(logs), result));
     sync_log(session, group, result);
     return result;
 }

@@ -7,7 +7,6 @@
 
 #include "libvm/extents.h"
 #include "libvm/group_log.h"
-#include "libvm/names.h"
 #include "libvm/spare.h"
 
 namespace thinvol {
@@ -165,12 +164,7 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MakeVolumesRe
         row.lv.vg_id = vg.id;
         row.lv.uuid = new_uuid();
         row.lv.name = wanted.name.empty() ? TRY(catalog.automatic_name(vg.id)) : wanted.name;
-        TRY(check_volume_name(row.lv.name));
-        if (TRY(catalog.lookup_lv(vg.id, row.lv.name))) {
-            return Error(Errc::exists,
-                         fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"",
-                                     row.lv.name, vg.name));
-        }
+        TRY(catalog.check_new_name(vg, row.lv.name));
         row.lv.kind = LvKind::thin;
         row.lv.read_only = wanted.read_only;
         row.lv.pending = true;

@@ -90,12 +90,7 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
         pool.lv.vg_id = group.id;
         pool.lv.uuid = new_uuid();
         pool.lv.name = wanted.name.empty() ? TRY(catalog.automatic_name(group.id)) : wanted.name;
-        TRY(check_volume_name(pool.lv.name));
-        if (TRY(catalog.lookup_lv(group.id, pool.lv.name))) {
-            return Error(Errc::exists,
-                         fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"",
-                                     pool.lv.name, group.name));
-        }
+        TRY(catalog.check_new_name(group, pool.lv.name));
         pool.lv.kind = LvKind::pool;
         pool.lv.pending = true;
         pool.lv.created = session.now();
@@ -251,14 +246,9 @@ Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, cons
 
 Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, const LvRow& volume,
                                    const std::string& name) {
-    TRY(check_volume_name(name));
     VolumeResult result;
     auto transaction = TRY(session.catalog.begin());
-    if (TRY(session.catalog.lookup_lv(group.id, name))) {
-        return Error(Errc::exists,
-                     fmt::format("Logical Volume \"{}\" already exists in volume group \"{}\"",
-                                 name, group.name));
-    }
+    TRY(session.catalog.check_new_name(group, name));
     TRY(session.catalog.rename_lv(volume.id, name));
     TRY(session.catalog.prune_log(group.id));
     TRY(std::move(transaction).commit());
