@@ -41,6 +41,9 @@ enum class Value {
     discards,
     report_format,
     dump_format,
+    pool_feature,
+    pool_action,
+    seconds,
     command,
 };
 

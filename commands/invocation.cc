@@ -175,6 +175,13 @@ Result<> Invocation::check(const std::vector<std::string>&) const {
             return Error(Errc::invalid_argument,
                          fmt::format("--{} and --{} exclude each other.", c.one, c.other));
     }
+    for (std::size_t i = 0; i < std::min(operands_.size(), spec_.operands.size()); ++i) {
+        const OperandSpec& o = spec_.operands[i];
+        if (auto checked = check_value(o.value, operands_[i]); !checked) {
+            return Error(Errc::invalid_argument,
+                         fmt::format("{}: {}", operands_[i], checked.error().text));
+        }
+    }
     std::size_t least = 0;
     bool any_number = false;
     for (const OperandSpec& o : spec_.operands) {

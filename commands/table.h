@@ -15,7 +15,9 @@
 namespace thinvol {
 
 extern const CommandSpec complete_command;
+extern const CommandSpec events_command;
 extern const CommandSpec help_command;
+extern const CommandSpec pool_command;
 extern const CommandSpec tvchange;
 extern const CommandSpec tvcheck;
 extern const CommandSpec tvcreate;

@@ -2,6 +2,7 @@
 
 #include "commands/invocation.h"
 #include "commands/lookup.h"
+#include "commands/pool_settings.h"
 #include "commands/table.h"
 
 namespace thinvol {
@@ -14,13 +15,18 @@ constexpr OptionSpec options[] = {
     {"setactivationskip", 'k', Value::yes_no,
      "Flag the volumes to be skipped by activation, or clear the flag."},
     {"permission", 'p', Value::permission, "Whether the volumes may be written."},
+    zero_option,
+    discards_option,
+    error_when_full_option,
+    no_space_timeout_option,
 };
 constexpr OperandSpec operands[] = {
-    {"VG|VG/Thin", Value::active_or_volume, "Thin volumes; a group stands for all in it.", true,
-     true},
+    {"VG|VG/LV", Value::active_or_volume,
+     "Thin volumes, a group for all in it; or pools, for settings of pools.", true, true},
 };
 constexpr std::string_view examples[] = {"tvchange -ay vg0/root", "tvchange -ay -K vg0/snap",
-                                         "tvchange -an vg0"};
+                                         "tvchange -an vg0",
+                                         "tvchange --errorwhenfull y vg0/pool0"};
 
 // The volumes of the operands by their pools: a pool's server is asked once.
 struct PoolBatch {
@@ -82,10 +88,26 @@ int change_activation(Invocation& call, Session& session, std::vector<FoundThin>
     return status;
 }
 
+int change_pools(Invocation& call, Session& session) {
+    for (const std::string& operand : call.operands()) {
+        FoundPool found = TRY_OR_FAIL(call, find_pool(session, operand));
+        apply_pool_settings(call, found.pool);
+        const auto changed = TRY_OR_FAIL(call, change_pool(session, found.group, found.pool));
+        for (const auto& warning : changed.warnings) call.warn(warning);
+        call.say("Logical volume {} changed.", found.full_name());
+    }
+    return exit_ok;
+}
+
 int run(Invocation& call) {
     const bool properties = call.has("setactivationskip") || call.has("permission");
-    if (!properties && !call.has("activate")) return call.usage("Please give -a, -k or -p.");
+    const bool of_pools = has_pool_settings(call);
+    if (!properties && !of_pools && !call.has("activate"))
+        return call.usage("Please give -a, -k, -p, or a setting of a pool.");
+    if (of_pools && (properties || call.has("activate")))
+        return call.usage("Settings of pools are changed by themselves: leave -a, -k and -p.");
     Session session = TRY_OR_FAIL(call, call.session());
+    if (of_pools) return change_pools(call, session);
     const auto volumes = TRY_OR_FAIL(call, find_thins(session, call.operands()));
     if (volumes.empty()) return exit_ok;
     if (properties) TRY_OR_FAIL(call, change_properties(call, session, volumes));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "libvm/names.h"
 #include "libvm/sizes.h"
@@ -31,6 +32,19 @@ constexpr std::array<std::string_view, 3> activations{"y", "n", "ay"};
 constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
 constexpr std::array<std::string_view, 3> report_formats{"basic", "json", "json_std"};
 constexpr std::array<std::string_view, 2> dump_formats{"xml", "raw"};
+constexpr std::array<std::string_view, 5> pool_features{"skip_block_zeroing", "ignore_discard",
+                                                        "no_discard_passdown", "read_only",
+                                                        "error_if_no_space"};
+constexpr std::array<std::string_view, 8> pool_actions{"create", "status", "message", "extend",
+                                                       "read",   "write",  "zero",    "discard"};
+
+Result<> check_seconds(std::string_view text) {
+    constexpr std::uint64_t day = 24 * 60 * 60;
+    std::uint64_t n = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+    if (error == std::errc() && end == text.data() + text.size() && n <= day) return {};
+    return Error(Errc::invalid_argument, "a number of seconds, a day's at most, is wanted");
+}
 
 constexpr ValueKind kinds[] = {
     {Value::none, ""},
@@ -58,6 +72,9 @@ constexpr ValueKind kinds[] = {
     {Value::discards, "passdown|nopassdown|ignore", discards},
     {Value::report_format, "basic|json|json_std", report_formats},
     {Value::dump_format, "xml|raw", dump_formats},
+    {Value::pool_feature, "Feature", pool_features},
+    {Value::pool_action, "Action", pool_actions},
+    {Value::seconds, "Seconds", {}, check_seconds},
     {Value::command, "Command"},
 };
 

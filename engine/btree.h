@@ -44,6 +44,8 @@ public:
 
     BTree(TransactionManager& tm, Value value) : tm_(tm), value_(std::move(value)) {}
 
+    Value& value() { return value_; }
+
     Result<MetadataBlock> create() {
         Frame* frame = TRY(tm_.create_node(Value::kind, Value::size));
         return frame->at;

@@ -18,6 +18,7 @@
 #include <unordered_map>
 
 #include "engine/data_space_map.h"
+#include "engine/space_bounds.h"
 #include "engine/superblock.h"
 
 namespace thinvol {
@@ -29,9 +30,15 @@ struct MappingValue {
     static Type decode(const std::byte* p) { return unpack(load_le<std::uint64_t>(p)); }
     static void encode(std::byte* p, const Type& v) { store_le<std::uint64_t>(p, pack(v)); }
     Result<> retain(const NodeView& leaf);
-    Result<> release(const Type& v) { return data->decrement(v.block); }
+    Result<> release(const Type& v) {
+        if (v.time.n() >= own_since) ++own_released;
+        return data->decrement(v.block);
+    }
     static bool refers_to_same(const Type& a, const Type& b) { return a.block == b.block; }
     DataSpaceMap* data;
+    // For SpaceBounds: how many of the values released are not older than that.
+    std::uint32_t own_since = 0;
+    std::uint64_t own_released = 0;
 };
 
 struct RootValue {
@@ -70,10 +77,20 @@ struct ThinDevice {
     ThinId id;
     MetadataBlock root;
     VolumeDetails details;
-    bool changed = false;        // details differ from the details tree
-    CommitNumber last_change{};  // the commit that will hold, or holds, its latest change
-    std::uint32_t opened = 0;    // by volumes in use; keeps the object in memory
+    bool changed = false;             // details differ from the details tree
+    CommitNumber last_change{};       // the commit that will hold, or holds, its latest change
+    std::uint32_t opened = 0;         // by volumes in use; keeps the object in memory
+    BoundedSpace* bounded = nullptr;  // null: no bounds are set
 };
+
+// Free blocks of a metadata device at which the kernel target tells that it runs low.
+constexpr MetadataBlocks low_water_of_metadata(MetadataBlocks size) {
+    return MetadataBlocks(std::min<std::uint64_t>(1024, size.n / 4));
+}
+// Kept back, so that freeing always works: as dm-thin, a tenth of the device and 16 MiB at most.
+constexpr MetadataBlocks metadata_reserve(MetadataBlocks size) {
+    return MetadataBlocks(std::min<std::uint64_t>(4096, size.n / 10));
+}
 
 struct MetadataOptions {
     std::size_t cache_blocks = 16384;  // clean metadata blocks kept in memory
@@ -122,6 +139,12 @@ public:
 
     Result<DataBlock> reserve() { return data_.reserve(); }
     void unreserve(DataBlock b) { data_.unreserve(b); }
+
+    // --- space of single volumes, see space_bounds.h
+    Result<> set_bounds(ThinId id, const SpaceBounds& bounds);
+    bool any_bounds() const { return !bounded_.empty(); }
+    Result<> within_bounds(const ThinDevice& device) const;
+    Result<DataBlocks> own_blocks(ThinId id) const;
     void hand_back(DataBlock b) { data_.hand_back(b); }
 
     // --- the pool ----------------------------------------------------------------------------
@@ -131,6 +154,10 @@ public:
     // Whether grow_data() will find room, once the metadata device has `added` blocks more.
     Result<> room_to_grow_data(DataBlocks size, MetadataBlocks added) const;
     Result<> grow_metadata(MetadataBlocks size);
+    // The held root: a copy of the superblock whose trees stay. Only while nothing is changed, so
+    // that the copy is of what is committed, or being committed.
+    Result<> reserve_metadata_snapshot();
+    Result<> release_metadata_snapshot();
     const Superblock& superblock() const { return superblock_; }
     const DataSpaceMap& data() const { return data_; }
     const MetadataSpaceMap& metadata() const { return tm_.space_map(); }
@@ -138,7 +165,14 @@ public:
     Result<> room_for_provisioning(std::uint64_t changes = 1) {
         return room({.provisioning = true, .changes = changes});
     }
+    // As that, with more kept back: new volumes are refused before writes are.
+    Result<> room_for_new_volumes(std::uint64_t changes);
     Result<> room_for_removing(ThinId id, std::uint64_t changes = 1);
+    // Whether blocks that the open transaction freed may come back with its commit.
+    bool commit_brings_space() const {
+        return changed_ && (data_.coming_back() > DataBlocks(0) ||
+                            tm_.space_map().free() > tm_.space_map().allocatable());
+    }
 
     // --- commits -----------------------------------------------------------------------------
     bool changed() const { return changed_; }
@@ -168,6 +202,7 @@ private:
     Result<> load(const Superblock& superblock);
     struct Need {
         bool provisioning;
+        bool new_volumes = false;
         std::uint64_t changes = 1;
         std::uint64_t mappings =
             max_entries_for(8);  // whose counts may change: those of a leaf that is copied
@@ -175,6 +210,7 @@ private:
     Result<> room(const Need& need);
     std::uint64_t room_to_seal() const;
     Result<std::uint64_t> room_to_change(std::uint64_t mappings);
+    Result<std::uint64_t> count_own(const ThinDevice& device);
     void touch(ThinDevice& device);
     template <class Change>
     Result<> change_mappings(ThinDevice& device, Change&& change);
@@ -192,6 +228,7 @@ private:
     CommitNumber durable_{};
     std::map<CommitNumber, std::uint32_t> pins_;
     std::unordered_map<std::uint32_t, std::unique_ptr<ThinDevice>> devices_;
+    std::map<ThinId, BoundedSpace> bounded_;
     std::uint64_t changed_devices_ = 0;
     bool changed_ = false;
 };
