@@ -18,6 +18,7 @@
 #include <unordered_map>
 
 #include "engine/data_space_map.h"
+#include "engine/mapping_cache.h"
 #include "engine/superblock.h"
 
 namespace thinvol {
@@ -77,6 +78,7 @@ struct ThinDevice {
 
 struct MetadataOptions {
     std::size_t cache_blocks = 16384;  // clean metadata blocks kept in memory
+    Bytes mapping_cache{32 << 20};     // for mappings: 8 bytes a block
 };
 
 // A transaction on its way to the device.
@@ -111,6 +113,8 @@ public:
         bool shared;  // dm-thin's rule: the mapping is older than the volume's last snapshot
     };
     Result<std::optional<Found>> lookup(const ThinDevice& device, VirtualBlock at);
+    // Other threads may ask it, within its own rules, for as long as this object lives.
+    const MappingCache& mapping_cache() const { return cached_mappings_; }
     // Maps a reserved block; what was mapped there before loses a reference.
     Result<> insert(ThinDevice& device, VirtualBlock at, DataBlock block);
     // Unmaps [begin, end), about `limit` mappings at most, fewer where the metadata device has no
@@ -184,6 +188,7 @@ private:
     TransactionManager tm_;
     DataSpaceMap data_;
     BTree<MappingValue> mappings_;
+    MappingCache cached_mappings_;
     BTree<RootValue> roots_;
     BTree<DetailsValue> details_;
     Superblock superblock_;
