@@ -3,13 +3,14 @@
 //
 // A page holds what is known of 512 neighbouring virtual blocks of one volume. As in a processor's
 // cache, volume and page number choose a set, and a page may lie in any of its set's four ways; a
-// new one takes the place of one that was not looked at lately (second chance). Whether a mapping
-// is shared is not kept but compared anew, so a snapshot changes nothing here.
+// new one takes the place of one that was not looked at lately (second chance), but only each
+// fourth time, so that a volume much larger than the cache does not turn it over for nothing.
+// Whether a mapping is shared is not kept but compared anew: a snapshot changes nothing here.
 //
 // Units       virtual blocks; the limit in bytes, of everything
 // Invariants  (1) an entry is unknown, or what the volume's tree says in the open transaction:
 //                 whoever changes the tree says so here in the same call
-//             (2) no more memory than the limit, and none of it is touched before it is needed
+//             (2) no more memory than the limit (or 17 KiB, one set), and none before it is needed
 // Errors      none: what is not known is looked up elsewhere
 // Threads     find() on any thread, at any time, without a lock; everything else on one thread at a
 //             time (the metadata executor). find() beside a change of the same entry gives the old
@@ -17,10 +18,11 @@
 //             it looks (C6).
 // Source      the seqlock, for pages that change their owner
 //
-// Memory order: a page that changes hands has an odd version meanwhile, stored before any of its
-// entries; entries are stored with release and loaded with acquire. So whoever loads an entry of
-// the new owner also sees that the version is no longer the one loaded before, and takes nothing.
-// Versions are 32 bits: a reader would have to sleep through 2^31 changes of one page.
+// Memory order: a page that changes hands has an odd version meanwhile, stored before its new tag
+// and before any of its new entries; tags and entries are stored with release and loaded with
+// acquire. So whoever loads the tag or an entry of the new owner also sees that the version is no
+// longer the one loaded before both, and takes nothing. Versions are 32 bits: a reader would have
+// to sleep through 2^31 changes of one page.
 #pragma once
 
 #include <memory>
@@ -31,7 +33,7 @@ namespace thinvol {
 
 class MappingCache {
 public:
-    explicit MappingCache(Bytes limit);
+    explicit MappingCache(Bytes limit);  // of all memory, tags too
 
     struct Known {
         enum class State : std::uint8_t { unknown, unmapped, mapped } state = State::unknown;
@@ -59,7 +61,8 @@ private:
         std::uint64_t tag[ways];  // whose page it is; 0: nobody's
         std::uint32_t version[ways];
         std::uint8_t used[ways];  // looked at lately
-        std::uint32_t hand;
+        std::uint8_t hand;
+        std::uint8_t misses;
     };
     struct Release {
         std::size_t bytes;
@@ -71,16 +74,18 @@ private:
     };
     Set& set_of(std::uint64_t tag) const;
     Entry* page_of(const Way& w) const;
-    Way held(std::uint64_t tag) const;  // set is null: not held
-    Way take(std::uint64_t tag);
-    void give_to(const Way& w, std::uint64_t tag);
+    static Way held_in(Set& set, std::uint64_t tag);  // its set is null: not held
+    Way make_room(std::uint64_t tag);
+    template <class Fill>
+    void give_to(const Way& w, std::uint64_t tag, Fill&& fill);
+    static void take_in(Entry* page, std::uint64_t first, const LeafView& leaf, DataBlock limit);
     void unmap_in(const Way& w, VirtualBlock begin, VirtualBlock end);
     template <class Visit>
     void for_each_page(Visit&& visit);
 
     std::uint64_t sets_count_ = 0;
     std::unique_ptr<Set[], Release> sets_;
-    std::unique_ptr<Entry[], Release> entries_;  // of set 0's ways, then of set 1's, ...
+    std::unique_ptr<Entry[], Release> entries_;  // way 0 of all sets, then way 1, ...
 };
 
 }  // namespace thinvol
