@@ -197,7 +197,7 @@ double two_threads(std::uint64_t n, std::uint64_t span, Lookup&& lookup) {
         const auto run = [&](int which) {
             ++ready;
             while (ready < 2) std::this_thread::yield();
-            together[which] = timed([&] { walk(2 + which, n, span, lookup); });
+            together[which] = timed([&] { walk(which == 0 ? 2 : 3, n, span, lookup); });
         };
         std::thread other(run, 1);
         run(0);

@@ -158,7 +158,7 @@ TEST_CASE("a leaf is known as far as it speaks for the page") {
 TEST_CASE("what a change says is what is found") {
     MappingCache cache{Bytes(1 << 20)};
     const TestLeaf nothing;
-    for (const std::uint64_t at : {0, 512, 1024})
+    for (const std::uint64_t at : {0U, 512U, 1024U})
         cache.learn(thin(1), VirtualBlock(at), nothing.view(), no_limit);
     cache.learn(thin(2), VirtualBlock(512), nothing.view(), no_limit);
     for (std::uint64_t at = 0; at < 1536; ++at) cache.map(thin(1), VirtualBlock(at), mapping(at));
@@ -214,7 +214,7 @@ TEST_CASE("the ends of the format's ranges are found, or unknown, but never wron
 }
 
 TEST_CASE("no more pages are known than the limit has memory for") {
-    for (const std::uint64_t limit : {1, 70000, 1 << 20}) {
+    for (const std::uint64_t limit : {1U, 70000U, 1U << 20}) {
         MappingCache cache{Bytes(limit)};
         CHECK(cache.pages() * MappingCache::page_entries * 8 <=
               std::max<std::uint64_t>(limit, 17 << 10));
