@@ -7,36 +7,11 @@ namespace {
 
 constexpr CommitNumber first_commit{1};
 
+std::optional<ThinMetadata::Found> found(const ThinDevice& device, const Mapping& mapping) {
+    return ThinMetadata::Found{mapping.block, device.details.snapshotted_time > mapping.time.n()};
+}
+
 }  // namespace
-
-Result<> MappingValue::retain(const NodeView& leaf) {
-    for (std::uint32_t i = 0; i < leaf.entries(); ++i)
-        TRY(data->increment(decode(leaf.value(i)).block));
-    return {};
-}
-
-Result<> RootValue::retain(const NodeView& leaf) {
-    for (std::uint32_t i = 0; i < leaf.entries(); ++i) TRY(tm->increment(decode(leaf.value(i))));
-    return {};
-}
-
-VolumeDetails DetailsValue::decode(const std::byte* p) {
-    DiskDetails disk;
-    std::memcpy(&disk, p, sizeof disk);
-    return {disk.mapped_blocks.get(),
-            {disk.transaction_id.get()},
-            disk.creation_time.get(),
-            disk.snapshotted_time.get()};
-}
-
-void DetailsValue::encode(std::byte* p, const Type& v) {
-    DiskDetails disk;
-    disk.mapped_blocks.set(v.mapped_blocks);
-    disk.transaction_id.set(v.created_in.n);
-    disk.creation_time.set(v.creation_time);
-    disk.snapshotted_time.set(v.snapshotted_time);
-    std::memcpy(p, &disk, sizeof disk);
-}
 
 ThinMetadata::ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpaceMap space_map,
                            const MetadataOptions& options)
@@ -44,6 +19,7 @@ ThinMetadata::ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpac
       tm_(cache_, std::move(space_map), first_commit),
       data_(tm_),
       mappings_(tm_, MappingValue{&data_}),
+      cached_mappings_(options.mapping_cache),
       roots_(tm_, RootValue{&tm_, &mappings_}),
       details_(tm_, {}) {}
 
@@ -181,6 +157,7 @@ Result<> ThinMetadata::remove(ThinId id) {
     TRY(room_for_removing(id));
     superblock_.details_root = TRY(details_.remove(superblock_.details_root, id.n())).root;
     superblock_.mapping_root = TRY(roots_.remove(superblock_.mapping_root, id.n())).root;
+    cached_mappings_.forget(id);
     if (gone->changed) --changed_devices_;
     devices_.erase(id.n());
     bounded_.erase(id);
@@ -192,15 +169,23 @@ Result<> ThinMetadata::remove(ThinId id) {
 
 Result<std::optional<ThinMetadata::Found>> ThinMetadata::lookup(const ThinDevice& device,
                                                                 VirtualBlock at) {
-    const auto mapping = TRY(mappings_.lookup(device.root, at.n));
-    if (!mapping) return std::optional<Found>();
-    if (mapping->block >= end_of(data_.size())) {
+    const MappingCache::Known known = cached_mappings_.find(device.id, at);
+    switch (known.state) {
+        case MappingCache::Known::State::unknown: break;
+        case MappingCache::Known::State::unmapped: return std::optional<Found>();
+        case MappingCache::Known::State::mapped: return found(device, known.mapping);
+    }
+    const LeafView leaf = TRY(mappings_.leaf_for(device.root, at.n));
+    cached_mappings_.learn(device.id, at, leaf, end_of(data_.size()));
+    const std::uint32_t i = leaf.node.lower_bound(at.n);
+    if (!leaf.node.has(i, at.n)) return std::optional<Found>();
+    const Mapping mapping = MappingValue::decode(leaf.node.value(i));
+    if (mapping.block >= end_of(data_.size())) {
         return Error(Errc::corrupt,
                      fmt::format("thin id {} maps block {} to data block {}, the pool has {}",
-                                 device.id, at, mapping->block, data_.size()));
+                                 device.id, at, mapping.block, data_.size()));
     }
-    return std::optional(
-        Found{mapping->block, device.details.snapshotted_time > mapping->time.n()});
+    return found(device, mapping);
 }
 
 // A volume's tree changes under the volume tree's leaf: that leaf's path is shadowed first, because
@@ -247,6 +232,7 @@ Result<> ThinMetadata::insert(ThinDevice& device, VirtualBlock at, DataBlock blo
         --device.bounded->filling;
         device.bounded->own += replaces_own ? 0 : 1;
     }
+    cached_mappings_.map(device.id, at, mapping);
     return {};
 }
 
@@ -254,11 +240,10 @@ Result<VirtualBlock> ThinMetadata::unmap(ThinDevice& device, VirtualBlock begin,
                                          std::uint64_t limit) {
     constexpr std::uint64_t at_once = max_entries_for(8);  // what room() counts on
     bool any = false;
-    while (limit > 0) {
-        const auto first = TRY(mappings_.next(device.root, begin.n));
-        if (!first || first->key >= end.n) return end;  // nothing there: nothing changes
+    auto first = TRY(mappings_.next(device.root, begin.n));
+    while (limit > 0 && first && first->key < end.n) {
         if (auto room_left = room({.provisioning = false, .mappings = 2 * at_once}); !room_left) {
-            if (any && room_left.error().code == Errc::out_of_space) break;
+            if (any && room_left.error().code == Errc::out_of_space) return begin;
             return std::move(room_left).error();
         }
         BTree<MappingValue>::Removed removed{};
@@ -277,10 +262,13 @@ Result<VirtualBlock> ThinMetadata::unmap(ThinDevice& device, VirtualBlock begin,
         device.details.mapped_blocks -= removed.entries;
         if (device.bounded != nullptr) device.bounded->own -= mappings_.value().own_released;
         limit -= removed.entries;
-        begin = VirtualBlock(removed.next);
+        first = TRY(mappings_.next(device.root, removed.next));
+        const VirtualBlock reached(first ? std::min(first->key, end.n) : end.n);
+        cached_mappings_.unmap(device.id, begin, reached);
+        begin = reached;
         any = true;
     }
-    return begin;
+    return first && first->key < end.n ? begin : end;
 }
 
 Result<std::optional<VirtualBlock>> ThinMetadata::highest_mapped(const ThinDevice& device) {

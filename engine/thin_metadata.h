@@ -17,60 +17,12 @@
 #include <memory>
 #include <unordered_map>
 
-#include "engine/data_space_map.h"
+#include "engine/mapping_cache.h"
 #include "engine/space_bounds.h"
 #include "engine/superblock.h"
+#include "engine/volume_trees.h"
 
 namespace thinvol {
-
-struct MappingValue {
-    using Type = Mapping;
-    static constexpr std::uint32_t size = 8;
-    static constexpr BlockKind kind = BlockKind::mapping_node;
-    static Type decode(const std::byte* p) { return unpack(load_le<std::uint64_t>(p)); }
-    static void encode(std::byte* p, const Type& v) { store_le<std::uint64_t>(p, pack(v)); }
-    Result<> retain(const NodeView& leaf);
-    Result<> release(const Type& v) {
-        if (v.time.n() >= own_since) ++own_released;
-        return data->decrement(v.block);
-    }
-    static bool refers_to_same(const Type& a, const Type& b) { return a.block == b.block; }
-    DataSpaceMap* data;
-    // For SpaceBounds: how many of the values released are not older than that.
-    std::uint32_t own_since = 0;
-    std::uint64_t own_released = 0;
-};
-
-struct RootValue {
-    using Type = MetadataBlock;
-    static constexpr std::uint32_t size = 8;
-    static constexpr BlockKind kind = BlockKind::top_level_node;
-    static Type decode(const std::byte* p) { return MetadataBlock(load_le<std::uint64_t>(p)); }
-    static void encode(std::byte* p, Type v) { store_le<std::uint64_t>(p, v.n); }
-    Result<> retain(const NodeView& leaf);
-    Result<> release(Type root) { return mappings->drop(root); }
-    static bool refers_to_same(Type a, Type b) { return a == b; }
-    TransactionManager* tm;
-    BTree<MappingValue>* mappings;
-};
-
-struct VolumeDetails {
-    std::uint64_t mapped_blocks = 0;
-    TransactionId created_in{};
-    std::uint32_t creation_time = 0;
-    std::uint32_t snapshotted_time = 0;
-};
-
-struct DetailsValue {
-    using Type = VolumeDetails;
-    static constexpr std::uint32_t size = sizeof(DiskDetails);
-    static constexpr BlockKind kind = BlockKind::details_node;
-    static Type decode(const std::byte* p);
-    static void encode(std::byte* p, const Type& v);
-    Result<> retain(const NodeView&) { return {}; }
-    Result<> release(const Type&) { return {}; }
-    static bool refers_to_same(const Type&, const Type&) { return true; }
-};
 
 // A volume as the open transaction sees it.
 struct ThinDevice {
@@ -83,17 +35,9 @@ struct ThinDevice {
     BoundedSpace* bounded = nullptr;  // null: no bounds are set
 };
 
-// Free blocks of a metadata device at which the kernel target tells that it runs low.
-constexpr MetadataBlocks low_water_of_metadata(MetadataBlocks size) {
-    return MetadataBlocks(std::min<std::uint64_t>(1024, size.n / 4));
-}
-// Kept back, so that freeing always works: as dm-thin, a tenth of the device and 16 MiB at most.
-constexpr MetadataBlocks metadata_reserve(MetadataBlocks size) {
-    return MetadataBlocks(std::min<std::uint64_t>(4096, size.n / 10));
-}
-
 struct MetadataOptions {
     std::size_t cache_blocks = 16384;  // clean metadata blocks kept in memory
+    Bytes mapping_cache{32 << 20};     // for mappings: 8 bytes a block
 };
 
 // A transaction on its way to the device.
@@ -128,6 +72,8 @@ public:
         bool shared;  // dm-thin's rule: the mapping is older than the volume's last snapshot
     };
     Result<std::optional<Found>> lookup(const ThinDevice& device, VirtualBlock at);
+    // Other threads may ask it, within its own rules, for as long as this object lives.
+    const MappingCache& mapping_cache() const { return cached_mappings_; }
     // Maps a reserved block; what was mapped there before loses a reference.
     Result<> insert(ThinDevice& device, VirtualBlock at, DataBlock block);
     // Unmaps [begin, end), about `limit` mappings at most, fewer where the metadata device has no
@@ -220,6 +166,7 @@ private:
     TransactionManager tm_;
     DataSpaceMap data_;
     BTree<MappingValue> mappings_;
+    MappingCache cached_mappings_;
     BTree<RootValue> roots_;
     BTree<DetailsValue> details_;
     Superblock superblock_;
