@@ -74,6 +74,7 @@ struct CommandSpec {
     std::span<const OperandSpec> operands{};
     std::span<const Conflict> conflicts{};
     std::span<const std::string_view> examples{};
+    std::string_view instead_of_operands{};  // an option: given it or the operands, never both
     int (*run)(Invocation& invocation);
     bool hidden = false;
 };
@@ -106,7 +107,7 @@ constexpr bool well_formed(const CommandSpec& spec) {
     for (const Conflict& c : spec.conflicts) {
         if (!has(c.one) || !has(c.other)) return false;
     }
-    return true;
+    return spec.instead_of_operands.empty() || has(spec.instead_of_operands);
 }
 
 }  // namespace thinvol

@@ -1,29 +1,25 @@
-#include "commands/invocation.h"
-#include "commands/lookup.h"
+#include "commands/metadata_source.h"
 #include "commands/table.h"
 #include "engine/check.h"
 
 namespace thinvol {
 namespace {
 
-constexpr OperandSpec operands[] = {
-    {"VG/Pool", Value::pool, "Pool, active or not."},
-};
+constexpr OptionSpec options[] = {device_option};
+constexpr OperandSpec operands[] = {pool_operand};
 
 // As thin_check has it.
 constexpr int exit_damaged = 1;
 
 int run(Invocation& call) {
-    Session session = TRY_OR_FAIL(call, call.session());
-    const FoundPool found = TRY_OR_FAIL(call, find_pool(session, call.operands().front()));
-    const auto view = TRY_OR_FAIL(call, MetadataView::open(session, found.group, found.pool));
+    MetadataSource source = TRY_OR_FAIL(call, open_metadata(call));
     const CheckReport report =
-        TRY_OR_FAIL(call, within(found.full_name(), check_metadata(view->device())));
+        TRY_OR_FAIL(call, within(source.name, check_metadata(source.device())));
     for (const auto& finding : report.findings)
-        call.fail(Error(Errc::corrupt, fmt::format("{}: {}", found.full_name(), finding.text)));
+        call.fail(Error(Errc::corrupt, fmt::format("{}: {}", source.name, finding.text)));
     if (report.unlisted > 0)
-        call.fail(Error(Errc::corrupt,
-                        fmt::format("{}: and {} more", found.full_name(), report.unlisted)));
+        call.fail(
+            Error(Errc::corrupt, fmt::format("{}: and {} more", source.name, report.unlisted)));
     if (!report.superblock_valid) return exit_damaged;
     const Superblock& sb = report.superblock;
     call.say("transaction id {}, {} volumes, {} mappings", sb.transaction_id, report.volumes,
@@ -42,7 +38,9 @@ int run(Invocation& call) {
 
 constexpr CommandSpec tvcheck{.name = "tvcheck",
                               .summary = "Check a pool's metadata by a full recount.",
+                              .options = options,
                               .operands = operands,
+                              .instead_of_operands = device_option.name,
                               .run = run};
 static_assert(well_formed(tvcheck));
 

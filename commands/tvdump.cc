@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "commands/invocation.h"
-#include "commands/lookup.h"
+#include "commands/metadata_source.h"
 #include "commands/table.h"
 #include "engine/dump.h"
 
@@ -16,10 +16,9 @@ constexpr OptionSpec options[] = {
     {"format", 'f', Value::dump_format,
      "xml, as thin_dump writes it, or raw, an image of the metadata device; xml unless given."},
     {"output", 'o', Value::file, "File to write; raw needs one."},
+    device_option,
 };
-constexpr OperandSpec operands[] = {
-    {"VG/Pool", Value::pool, "Pool, active or not."},
-};
+constexpr OperandSpec operands[] = {pool_operand};
 constexpr std::string_view examples[] = {
     "tvdump vg0/pool0 > pool.xml", "tvdump --format raw -o md.img vg0/pool0 && thin_check md.img"};
 
@@ -74,12 +73,9 @@ Result<> write_xml(Invocation& call, BlockQueue& device) {
 int run(Invocation& call) {
     const bool raw = call.value_or("format", "xml") == "raw";
     if (raw && !call.has("output")) return call.usage("--format raw needs a file: --output.");
-    Session session = TRY_OR_FAIL(call, call.session());
-    const FoundPool found = TRY_OR_FAIL(call, find_pool(session, call.operands().front()));
-    const auto view = TRY_OR_FAIL(call, MetadataView::open(session, found.group, found.pool));
-    TRY_OR_FAIL(call,
-                within(found.full_name(), raw ? write_raw(view->device(), call.value("output"))
-                                              : write_xml(call, view->device())));
+    MetadataSource source = TRY_OR_FAIL(call, open_metadata(call));
+    TRY_OR_FAIL(call, within(source.name, raw ? write_raw(source.device(), call.value("output"))
+                                              : write_xml(call, source.device())));
     return exit_ok;
 }
 
@@ -90,6 +86,7 @@ constexpr CommandSpec tvdump{.name = "tvdump",
                              .options = options,
                              .operands = operands,
                              .examples = examples,
+                             .instead_of_operands = device_option.name,
                              .run = run};
 static_assert(well_formed(tvdump));
 

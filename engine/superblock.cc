@@ -23,6 +23,10 @@ void encode_root(const SpaceMapRoot& root, DiskSpaceMapRoot& disk) {
 
 Result<> check_identity(const DiskSuperblock& disk, ConstBlockBytes block) {
     const std::uint32_t expected = checksum_of(BlockKind::superblock, block);
+    if (disk.csum.get() != expected && disk.magic.get() != superblock_magic) {
+        return bad(fmt::format("this is no thin-pool metadata: magic {:#x}, expected {:#x}",
+                               disk.magic.get(), superblock_magic));
+    }
     if (disk.csum.get() != expected) {
         return bad(fmt::format("checksum {:#010x}, expected {:#010x}", disk.csum.get(), expected));
     }
