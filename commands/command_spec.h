@@ -18,6 +18,7 @@ namespace thinvol {
 enum class Value {
     none,  // a switch
     text,
+    number,
     size,
     extents,
     chunk_size,

@@ -33,6 +33,7 @@ extern const CommandSpec tvreduce;
 extern const CommandSpec tvremove;
 extern const CommandSpec tvrename;
 extern const CommandSpec tvresize;
+extern const CommandSpec tvrestore;
 extern const CommandSpec tvs;
 extern const CommandSpec tvscan;
 extern const CommandSpec tvsnapshot;

@@ -8,13 +8,16 @@
 #include "commands/metadata_source.h"
 #include "commands/table.h"
 #include "engine/dump.h"
+#include "engine/metadata_walk.h"
+#include "libvm/threaded_visitor.h"
 
 namespace thinvol {
 namespace {
 
 constexpr OptionSpec options[] = {
     {"format", 'f', Value::dump_format,
-     "xml, as thin_dump writes it, or raw, an image of the metadata device; xml unless given."},
+     "xml (unless given), as thin_dump 0.9 writes it and all versions read it; xml-shared, with "
+     "what volumes share once, as 1.x does; raw, an image of the metadata device."},
     {"output", 'o', Value::file, "File to write; raw needs one."},
     device_option,
 };
@@ -56,18 +59,20 @@ Result<> write_raw(BlockQueue& device, const std::string& path) {
     return {};
 }
 
+// Three steps, on as many threads: read, format, write.
 Result<> write_xml(Invocation& call, BlockQueue& device) {
-    if (!call.has("output")) {
-        return dump_xml(device, [&](std::string_view text) {
-            return write_all(STDOUT_FILENO, "standard output", std::as_bytes(std::span(text)),
-                             std::nullopt);
-        });
-    }
-    const std::string& path = call.value("output");
-    const UniqueFd fd = TRY(create_file(path));
-    return dump_xml(device, [&](std::string_view text) {
-        return write_all(fd.get(), path, std::as_bytes(std::span(text)), std::nullopt);
+    const bool to_file = call.has("output");
+    const UniqueFd fd = to_file ? TRY(create_file(call.value("output"))) : UniqueFd();
+    const std::string path = to_file ? call.value("output") : "standard output";
+    ThreadedSink sink([&](std::string_view text) {
+        return write_all(to_file ? fd.get() : STDOUT_FILENO, path, std::as_bytes(std::span(text)),
+                         std::nullopt);
     });
+    XmlWriter writer([&](std::string_view text) { return sink.write(text); });
+    ThreadedVisitor visitor(writer);
+    const bool shared = call.value_or("format", "xml") == "xml-shared";
+    TRY(walk_metadata(device, {.subtrees = shared}, visitor));
+    return sink.finish();
 }
 
 int run(Invocation& call) {
