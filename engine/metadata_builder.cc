@@ -145,7 +145,7 @@ Result<> MetadataBuilder::runs(std::span<const MappingRun> runs) {
                 keys_[pending_ + i] = key + i;
                 values_[pending_ + i] = value + (i << 24);
             }
-            if (!blocks_.too_small()) data_.add(value >> 24, n);
+            data_.add(value >> 24, n);
             pending_ += static_cast<std::uint32_t>(n);
             key += n;
             value += n << 24;
@@ -386,7 +386,7 @@ Result<> MetadataBuilder::require_size() const {
     if (!blocks_.too_small()) return {};
     const MetadataBlocks needed = blocks_.used();
     return Error(Errc::out_of_space,
-                 fmt::format("{} metadata blocks, {} KiB, are needed, and {} are there{}", needed,
+                 fmt::format("at least {} metadata blocks, {} KiB, are needed, and {} are there{}", needed,
                              needed.n * metadata_block_bytes / 1024, blocks_.size(),
                              needed > max_metadata_blocks ? ": more than the format allows" : ""));
 }

@@ -301,7 +301,7 @@ Result<> Reader::run() {
         if (scanned == Scan::element) TRY(at_line(found(element)));
         from_ = static_cast<std::size_t>(scanner.at() - buffer_.data());
     }
-    if (place_ == Place::after) return {};
+    if (place_ == Place::after) return visitor_.end();
     return at_line(bad(place_ == Place::before ? "no <superblock>: this is no thin_dump XML"
                                                : "the file ends before </superblock>"));
 }
@@ -360,7 +360,7 @@ Result<> Reader::closed(const Element& element) {
     }
     if (place_ == Place::pool && element.name == "superblock") {
         place_ = Place::after;
-        return visitor_.end();
+        return {};
     }
     return bad(fmt::format("</{}> closes nothing that is open", element.name));
 }
