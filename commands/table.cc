@@ -9,7 +9,7 @@ constexpr const CommandSpec* commands[] = {
     &complete_command, &help_command, &tvchange,  &tvcheck,    &tvcreate,        &tvdisplay,
     &tvdump,           &tvextend,     &tvgcreate, &tvgextend,  &tvgreduce,       &tvgremove,
     &tvgrename,        &tvgs,         &tvpvs,     &tvreduce,   &tvremove,        &tvrename,
-    &tvresize, &tvrestore,         &tvs,          &tvscan,    &tvsnapshot, &version_command,
+    &tvrepair, &tvresize, &tvrestore,         &tvs,          &tvscan,    &tvsnapshot, &version_command,
 };
 
 }  // namespace

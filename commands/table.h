@@ -32,6 +32,7 @@ extern const CommandSpec tvpvs;
 extern const CommandSpec tvreduce;
 extern const CommandSpec tvremove;
 extern const CommandSpec tvrename;
+extern const CommandSpec tvrepair;
 extern const CommandSpec tvresize;
 extern const CommandSpec tvrestore;
 extern const CommandSpec tvs;

@@ -50,7 +50,7 @@ TEST_CASE("each command is found by its name, and by nothing else") {
          {"tvgcreate", "tvgextend", "tvgreduce", "tvgremove",  "tvgrename", "tvgs",
           "tvpvs",     "tvs",       "tvcreate",  "tvsnapshot", "tvextend",  "tvreduce",
           "tvresize",  "tvremove",  "tvrename",  "tvchange",   "tvcheck",   "tvdump",
-          "tvrestore", "tvscan",    "tvdisplay", "help",      "version"})
+          "tvrepair", "tvrestore", "tvscan",    "tvdisplay", "help",      "version"})
         CHECK(find_command(name) != nullptr);
 }
 
