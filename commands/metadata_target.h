@@ -16,12 +16,14 @@ namespace thinvol {
 
 inline constexpr OptionSpec target_option{"output", 'o', Value::any_device,
                                           "File or block device to write the metadata to."};
+inline constexpr OperandSpec inactive_pool_operand{
+    "VG/Pool", Value::pool, "Pool, not active, whose metadata are replaced."};
 inline constexpr OptionSpec transaction_id_option{
     "transaction-id", 0, Value::number, "Transaction id to write, whatever the input says."};
 inline constexpr OptionSpec data_block_size_option{
     "data-block-size", 0, Value::number, "Sectors of a data block, whatever the input says."};
-inline constexpr OptionSpec data_blocks_option{
-    "nr-data-blocks", 0, Value::number, "Data blocks of the pool, whatever the input says."};
+inline constexpr OptionSpec data_blocks_option{"nr-data-blocks", 0, Value::number,
+                                               "Data blocks of the pool, whatever the input says."};
 PoolOverrides overrides_of(const Invocation& call);
 
 Result<MetadataSource> open_metadata_target(Invocation& call, const std::string& path);

@@ -4,10 +4,12 @@
 #include <cerrno>
 #include <cstring>
 
+#include "commands/lookup.h"
 #include "commands/metadata_target.h"
 #include "commands/table.h"
 #include "engine/metadata_builder.h"
 #include "engine/xml_reader.h"
+#include "libvm/metadata_swap.h"
 #include "libvm/threaded_visitor.h"
 
 namespace thinvol {
@@ -20,7 +22,9 @@ constexpr OptionSpec options[] = {
     data_block_size_option,
     data_blocks_option,
 };
-constexpr std::string_view examples[] = {"tvrestore -i pool.xml -o /dev/vg/meta"};
+constexpr OperandSpec operands[] = {inactive_pool_operand};
+constexpr std::string_view examples[] = {"tvrestore -i pool.xml -o md.img",
+                                         "tvrestore -i pool.xml vg0/pool0"};
 
 Result<UniqueFd> open_input(const std::string& path) {
     UniqueFd fd(path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
@@ -37,22 +41,42 @@ Result<std::size_t> read_some(int fd, std::span<char> into) {
     }
 }
 
+// Two threads: one takes the XML apart, the other builds and writes. Says what was written.
+Result<std::string> restore(Invocation& call, const std::string& name, BlockQueue& device) {
+    const std::string& input = call.value("input");
+    const UniqueFd fd = TRY(open_input(input));
+    MetadataBuilder builder(device, {.overrides = overrides_of(call)});
+    ThreadedVisitor visitor(builder);
+    TRY(within(fmt::format("{} to {}", input, name),
+               read_xml([&](std::span<char> into) { return read_some(fd.get(), into); }, visitor)));
+    return fmt::format("{}: {} volumes with {} mappings, {} metadata blocks of {} in use", name,
+                       builder.volumes(), builder.mappings(), builder.used(),
+                       to_metadata_blocks(device.size()));
+}
+
+Result<std::string> restore_device(Invocation& call) {
+    MetadataSource target = TRY(open_metadata_target(call, call.value(target_option.name)));
+    return restore(call, target.name, target.device());
+}
+
+// Beside the metadata there are, which are exchanged when the new ones are whole.
+Result<std::string> restore_pool(Invocation& call) {
+    Session session = TRY(call.session());
+    const FoundPool found = TRY(find_pool(session, call.operands().front()));
+    const std::string name = found.full_name();
+    if (!call.confirm(fmt::format("Replace the metadata of {}?", name)))
+        return Error(Errc::exists, fmt::format("{} has metadata; replace them with --yes", name));
+    const auto swap = TRY(MetadataSwap::begin(session, found.group, found.pool));
+    auto written = TRY(restore(call, name, swap->fresh()));
+    for (const std::string& warning : TRY(swap->commit())) call.warn(warning);
+    return written;
+}
+
 int run(Invocation& call) {
     if (!call.has("input")) return call.usage("Please give the XML: --input.");
-    if (!call.has("output")) return call.usage("Please give the device to write to: --output.");
-    const std::string& input = call.value("input");
-    const UniqueFd fd = TRY_OR_FAIL(call, open_input(input));
-    MetadataSource target =
-        TRY_OR_FAIL(call, open_metadata_target(call, call.value(target_option.name)));
-    MetadataBuilder builder(target.device(), {.overrides = overrides_of(call)});
-    // Two threads: one takes the XML apart, the other builds and writes.
-    ThreadedVisitor visitor(builder);
-    TRY_OR_FAIL(call, within(fmt::format("{} to {}", input, target.name),
-                             read_xml([&](std::span<char> into) { return read_some(fd.get(), into); },
-                                      visitor)));
-    call.say("{}: {} volumes with {} mappings, {} metadata blocks of {} in use", target.name,
-             builder.volumes(), builder.mappings(), builder.used(),
-             to_metadata_blocks(target.device().size()));
+    const std::string written =
+        TRY_OR_FAIL(call, call.has(target_option.name) ? restore_device(call) : restore_pool(call));
+    call.say("{}", written);
     return exit_ok;
 }
 
@@ -61,7 +85,9 @@ int run(Invocation& call) {
 constexpr CommandSpec tvrestore{.name = "tvrestore",
                                 .summary = "Write a pool's metadata anew from a dump in XML.",
                                 .options = options,
+                                .operands = operands,
                                 .examples = examples,
+                                .instead_of_operands = target_option.name,
                                 .run = run};
 static_assert(well_formed(tvrestore));
 

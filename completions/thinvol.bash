@@ -21,5 +21,5 @@ _thinvol() {
 }
 
 complete -F _thinvol thinvol tvchange tvcheck tvcreate tvdisplay tvdump tvextend tvgcreate \
-    tvgextend tvgreduce tvgremove tvgrename tvgs tvpvs tvreduce tvremove tvrename tvrepair tvresize \
-    tvrestore tvs tvscan tvsnapshot
+    tvgextend tvgreduce tvgremove tvgrename tvgs tvpvs tvreduce tvremove tvrename tvrepair \
+    tvresize tvrestore tvs tvscan tvsnapshot

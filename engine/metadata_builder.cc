@@ -31,7 +31,11 @@ struct MetadataBuilder::Subtree {
 };
 
 MetadataBuilder::MetadataBuilder(BlockQueue& device, const BuildOptions& options)
-    : device_(device), options_(options), blocks_(device), keys_(3UL * leaf_max), values_(3UL * leaf_max) {}
+    : device_(device),
+      options_(options),
+      blocks_(device),
+      keys_(3UL * leaf_max),
+      values_(3UL * leaf_max) {}
 MetadataBuilder::~MetadataBuilder() = default;
 
 std::string MetadataBuilder::where() const {
@@ -56,8 +60,7 @@ Result<> MetadataBuilder::pool(const PoolFacts& given) {
                        max_data_block + 1);
     if (facts.time > SnapTime::max)
         return refused("snapshot time {}, the format allows {}", facts.time, SnapTime::max);
-    if (facts.uuid.size() > 16)
-        return refused("uuid \"{}\" is longer than 16 bytes", facts.uuid);
+    if (facts.uuid.size() > 16) return refused("uuid \"{}\" is longer than 16 bytes", facts.uuid);
     const std::uint64_t bitmaps = divide_up(facts.data_blocks.n, entries_per_bitmap);
     if (bitmaps > blocks_.size().n)
         return Error(Errc::out_of_space,
@@ -118,8 +121,8 @@ Result<> MetadataBuilder::end_volume() {
 Result<> MetadataBuilder::check(const MappingRun& run) const {
     if (run.length == 0) return refused("no mapping at virtual block {}", run.origin);
     if (run.origin < end_)
-        return refused("virtual block {} comes after {}: mapped twice, or out of order",
-                       run.origin, end_ - 1);
+        return refused("virtual block {} comes after {}: mapped twice, or out of order", run.origin,
+                       end_ - 1);
     if (run.length > ~run.origin)
         return refused("{} virtual blocks from {} on are too many", run.length, run.origin);
     if (run.data >= facts_.data_blocks.n || run.length > facts_.data_blocks.n - run.data)
@@ -277,8 +280,7 @@ Result<MetadataBlock> MetadataBuilder::root_of(Subtree& subtree) {
             ++leaf.references;
             children.push_back({leaf.first, leaf.at});
         }
-        subtree.root =
-            TRY(build_upwards(blocks_, BlockKind::mapping_node, std::move(children)));
+        subtree.root = TRY(build_upwards(blocks_, BlockKind::mapping_node, std::move(children)));
     }
     return *subtree.root;
 }
@@ -386,8 +388,8 @@ Result<> MetadataBuilder::require_size() const {
     if (!blocks_.too_small()) return {};
     const MetadataBlocks needed = blocks_.used();
     return Error(Errc::out_of_space,
-                 fmt::format("at least {} metadata blocks, {} KiB, are needed, and {} are there{}", needed,
-                             needed.n * metadata_block_bytes / 1024, blocks_.size(),
+                 fmt::format("at least {} metadata blocks, {} KiB, are needed, and {} are there{}",
+                             needed, needed.n * metadata_block_bytes / 1024, blocks_.size(),
                              needed > max_metadata_blocks ? ": more than the format allows" : ""));
 }
 

@@ -1,5 +1,5 @@
-// MetadataBuilder: the visitor that writes a pool's metadata anew, onto an empty device or over what
-// was there.
+// MetadataBuilder: the visitor that writes a pool's metadata anew, onto an empty device or over
+// what was there.
 //
 // Subtrees are written once; a volume that refers to one shares its leaves, and where the volume is
 // nothing but that subtree its root as well, as after a snapshot. A leaf that would be left with

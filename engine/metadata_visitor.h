@@ -39,7 +39,8 @@ struct PoolFacts {
     std::uint32_t version = superblock_version;
     Sectors data_block_size{};
     DataBlocks data_blocks{};
-    MetadataBlock metadata_snapshot{};  // 0: none; says that there is one, its volumes do not follow
+    MetadataBlock
+        metadata_snapshot{};  // 0: none; says that there is one, its volumes do not follow
     bool operator==(const PoolFacts&) const = default;
 };
 

@@ -1,14 +1,14 @@
 // metadata_walk: a device's metadata as events for a visitor.
 //
-// Two volumes share what their trees share. With `subtrees`, leaves that more than one volume's tree
-// reaches are given once, before the volumes, in pieces as long as all those volumes agree on what
-// follows what; without, each volume has all of its mappings.
+// Two volumes share what their trees share. With `subtrees`, leaves that more than one volume's
+// tree reaches are given once, before the volumes, in pieces as long as all those volumes agree on
+// what follows what; without, each volume has all of its mappings.
 //
 // Units       metadata blocks; otherwise as MetadataVisitor
 // Invariants  (1) reads only; the device must not change meanwhile
-//             (2) each leaf is read once for each time that its mappings are given, in batches sorted
-//                 by place; memory: an internal node's children once, and with `subtrees` 16 bytes
-//                 for each metadata block
+//             (2) each leaf is read once for each time that its mappings are given, in batches by
+//                 place; memory: an internal node's children once, and with `subtrees` 12 bytes for
+//                 each metadata block
 // Errors      corrupt, naming the block; io_error; what the visitor returns
 // Threads     one
 // Source      format.h; thin-provisioning-tools thin_dump(8) for what a piece is

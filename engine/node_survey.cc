@@ -36,8 +36,8 @@ void NodeSurvey::look_at(MetadataBlock at, ConstBlockBytes block) {
     const std::byte* p = block.data();
     if (load_le<std::uint64_t>(p + 8) != at.n) return;
     const auto checksum = load_le<std::uint32_t>(p);
-    if (at.n != 0 && load_le<std::uint64_t>(p + offsetof(DiskSuperblock, magic)) ==
-                         superblock_magic &&
+    if (at.n != 0 &&
+        load_le<std::uint64_t>(p + offsetof(DiskSuperblock, magic)) == superblock_magic &&
         checksum == checksum_of(BlockKind::superblock, block)) {
         superblock_copies_.push_back(at);
         return;
@@ -64,8 +64,8 @@ std::vector<NodeSurvey::Child> NodeSurvey::children_of(MetadataBlock at, KeyRang
     if (!node) return children;
     for (std::uint32_t i = 0; i < node->entries(); ++i) {
         const bool is_last = i + 1 == node->entries();
-        children.push_back({node->child(i), {node->key(i), is_last ? keys.last
-                                                                   : node->key(i + 1) - 1}});
+        children.push_back(
+            {node->child(i), {node->key(i), is_last ? keys.last : node->key(i + 1) - 1}});
     }
     return children;
 }
@@ -85,8 +85,11 @@ void NodeSurvey::judge(MetadataBlock at, unsigned depth) {
             found = found || below != nullptr;
             if (below == nullptr || below->height + 1 != facts.height) {
                 facts.whole = false;
+                facts.overtaken =
+                    facts.overtaken || below != nullptr || overtaken(child.at, child.keys);
                 continue;
             }
+            facts.overtaken = facts.overtaken || below->overtaken;
             facts.mappings += below->mappings;
             facts.whole = facts.whole && below->whole;
         }
@@ -107,6 +110,14 @@ std::optional<NodeSurvey::Below> NodeSurvey::mappings_below(MetadataBlock at, Ke
     const Facts* facts = usable(at, keys, 0);
     if (facts == nullptr) return std::nullopt;
     return Below{facts->height, facts->mappings, facts->whole};
+}
+
+bool NodeSurvey::overtaken(MetadataBlock at, KeyRange keys) {
+    if (at.n == 0 || at.n >= facts_.size()) return true;
+    const Facts* below = usable(at, keys, 0);
+    const Facts& facts = facts_[at.n];
+    if (below != nullptr || facts.kind == Kind::none) return facts.overtaken;
+    return facts.state == State::usable || facts.kind != Kind::internal || facts.overtaken;
 }
 
 bool NodeSurvey::follow(MetadataBlock at, std::optional<unsigned> height, KeyRange keys) {

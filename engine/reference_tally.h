@@ -28,7 +28,8 @@ public:
             const std::uint64_t from = block % entries_per_bitmap;
             const std::uint64_t n = std::min(length, entries_per_bitmap - from);
             for (std::uint64_t i = from; i < from + n; ++i) {
-                if (page[i] != in_more) [[likely]] ++page[i];
+                if (page[i] != in_more) [[likely]]
+                    ++page[i];
                 else ++more_[block - from + i];
             }
             block += n;

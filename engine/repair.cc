@@ -49,6 +49,7 @@ private:
     bool superblock_pair();
     bool contradicted() const;
     void one_of_superblock();
+    bool better_than_superblock(const RootCandidate& volumes, const RootCandidate& details) const;
     bool best_pair();
     void take(const RootCandidate& volumes, const RootCandidate* details, bool trusted);
     Result<> choose();
@@ -91,11 +92,11 @@ bool Planner::superblock_pair() {
     volume_tree_ = volume_tree_at(*plan_.survey, superblock_->mapping_root);
     details_tree_ = details_tree_at(*plan_.survey, superblock_->details_root);
     if (volume_tree_ && !volume_tree_->whole) note("the tree of volumes is damaged");
-    if (!volume_tree_) note("the tree of volumes at metadata block {} is lost",
-                            superblock_->mapping_root);
+    if (!volume_tree_)
+        note("the tree of volumes at metadata block {} is lost", superblock_->mapping_root);
     if (details_tree_ && !details_tree_->whole) note("the tree of details is damaged");
-    if (!details_tree_) note("the tree of details at metadata block {} is lost",
-                             superblock_->details_root);
+    if (!details_tree_)
+        note("the tree of details at metadata block {} is lost", superblock_->details_root);
     return volume_tree_ && details_tree_ && volume_tree_->whole && details_tree_->whole &&
            summary_of(*volume_tree_).ids == summary_of(*details_tree_).ids;
 }
@@ -104,7 +105,7 @@ bool Planner::superblock_pair() {
 bool Planner::contradicted() const {
     for (std::size_t i = 0; i < volume_tree_->entries.size(); ++i) {
         const VolumeTree::Entry& entry = volume_tree_->entries[i];
-        if (!entry.below && plan_.survey->kind(entry.root) != NodeSurvey::Kind::none) return true;
+        if (plan_.survey->overtaken(entry.root)) return true;
         if (entry.below && entry.below->whole &&
             entry.below->mappings != details_tree_->entries[i].mapped_blocks)
             return true;
@@ -118,13 +119,21 @@ void Planner::take(const RootCandidate& volumes, const RootCandidate* details, b
     if (details != nullptr) details_tree_ = details_tree_at(*plan_.survey, details->at);
     details_trusted_ = trusted;
     note("taken instead: the tree of volumes at metadata block {}, {}", volumes.at,
-         details == nullptr ? "without details"
-                            : fmt::format("the details at {}", details->at));
+         details == nullptr ? "without details" : fmt::format("the details at {}", details->at));
 }
 
 auto rank(const RootCandidate& details, const RootCandidate& volumes) {
     return std::make_tuple(details.newest.n, details.time, volumes.mappings, volumes.at.n,
                            details.at.n);
+}
+
+// What the superblock points to, damaged or overtaken, is left only for what is newer by the clock
+// or, pools growing as they do, has more mappings than were ever under this superblock.
+bool Planner::better_than_superblock(const RootCandidate& volumes,
+                                     const RootCandidate& details) const {
+    if (!superblock_ || !volume_tree_ || !details_tree_) return true;
+    return details.newest >= superblock_->transaction_id || details.time > superblock_->time ||
+           volumes.mappings > summary_of(*details_tree_).mappings;
 }
 
 // The newest pair that agrees, in full if there is one such.
@@ -148,9 +157,7 @@ bool Planner::best_pair() {
             }
         }
         if (best_volumes == nullptr) continue;
-        // An older superblock's pair is not left for one that is older still.
-        if (superblock_ && best_details->time < superblock_->time && volume_tree_ && details_tree_)
-            continue;
+        if (!better_than_superblock(*best_volumes, *best_details)) continue;
         take(*best_volumes, best_details, exact);
         return true;
     }
@@ -225,14 +232,18 @@ void Planner::lost_volume(const VolumeFacts& facts, std::uint64_t reached, Metad
     std::string text;
     for (std::size_t i = 0; i < std::min(ranges.size(), ranges_named); ++i) {
         text += text.empty() ? ": those within virtual blocks " : ", ";
-        text += ranges[i].last == ~0ULL
-                    ? fmt::format("{} and up", ranges[i].first)
-                    : fmt::format("{} to {}", ranges[i].first, ranges[i].last);
+        text += ranges[i].last == ~0ULL ? fmt::format("{} and up", ranges[i].first)
+                                        : fmt::format("{} to {}", ranges[i].first, ranges[i].last);
     }
     if (ranges.size() > ranges_named) text += ", and more";
     if (reached < facts.mapped_blocks)
         note("thin id {}: {} of {} mappings are lost{}", facts.id, facts.mapped_blocks - reached,
              facts.mapped_blocks, text);
+    else if (reached > facts.mapped_blocks)
+        note(
+            "thin id {}: {} mappings are found where its details have {}: some may be another "
+            "volume's",
+            facts.id, reached, facts.mapped_blocks);
     else if (!ranges.empty()) note("thin id {}: mappings are lost{}", facts.id, text);
 }
 
@@ -296,15 +307,17 @@ Result<> Planner::unknown_extent() {
     if (!superblock_) {
         pool.data_blocks = DataBlocks(extent.data_end);
         if (!known_.data_blocks)
-            note("{} data blocks, up to the highest that is mapped; --nr-data-blocks if there are "
-                 "more",
-                 pool.data_blocks);
+            note(
+                "{} data blocks, up to the highest that is mapped; --nr-data-blocks if there are "
+                "more",
+                pool.data_blocks);
     }
     if (details_tree_ && details.newest >= pool.transaction_id && !known_.transaction_id) {
         pool.transaction_id = details.newest.next();
-        note("transaction id {}, one above that of the newest volume; --transaction-id if it is "
-             "another",
-             pool.transaction_id.n);
+        note(
+            "transaction id {}, one above that of the newest volume; --transaction-id if it is "
+            "another",
+            pool.transaction_id.n);
     }
     if (!details_tree_ && !superblock_ && !known_.transaction_id)
         return Error(Errc::invalid_argument,

@@ -119,8 +119,10 @@ std::optional<DetailsTree> details_tree(NodeSurvey& survey, MetadataBlock root,
             if (leaf.key(i) > ThinId::max) return false;
             DiskDetails disk;
             std::memcpy(&disk, leaf.value(i), sizeof disk);
-            tree.entries.push_back({leaf.key(i), disk.mapped_blocks.get(),
-                                    {disk.transaction_id.get()}, disk.creation_time.get(),
+            tree.entries.push_back({leaf.key(i),
+                                    disk.mapped_blocks.get(),
+                                    {disk.transaction_id.get()},
+                                    disk.creation_time.get(),
                                     disk.snapshotted_time.get()});
         }
         return true;

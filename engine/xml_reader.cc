@@ -74,7 +74,8 @@ Scan Scanner::attribute(Attribute& attribute) {
     attribute.name = name();
     skip_space();
     if (at_ == end_) return Scan::incomplete;
-    if (attribute.name.empty() || *at_ != '=') return wrong("an attribute is not of the form x=\"y\"");
+    if (attribute.name.empty() || *at_ != '=')
+        return wrong("an attribute is not of the form x=\"y\"");
     ++at_;
     skip_space();
     if (at_ == end_) return Scan::incomplete;
@@ -225,8 +226,8 @@ public:
         for (std::size_t i = 0; i < element_.count; ++i) {
             if (!(seen_ >> i & 1))
                 return Error(Errc::corrupt,
-                             fmt::format("<{}> has no attribute {}, or has it twice",
-                                         element_.name, element_.attributes[i].name));
+                             fmt::format("<{}> has no attribute {}, or has it twice", element_.name,
+                                         element_.attributes[i].name));
         }
         return {};
     }
@@ -271,9 +272,9 @@ Result<bool> Reader::refill() {
 
 Result<> Reader::at_line(Result<>&& outcome) const {
     if (outcome) return {};
-    const auto line = lines_ + static_cast<std::uint64_t>(std::count(
-                                   buffer_.begin(),
-                                   buffer_.begin() + static_cast<std::ptrdiff_t>(from_), '\n'));
+    const auto line =
+        lines_ + static_cast<std::uint64_t>(std::count(
+                     buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(from_), '\n'));
     return std::move(outcome).error().prefixed(fmt::format("line {}", line));
 }
 

@@ -4,10 +4,11 @@
 //
 // Units       pieces of T, reused: `clear(T&)` empties one and keeps its memory
 // Invariants  (1) one piece is filled, at most pieces_waiting wait, one is consumed
-//             (2) after an error of the consumer nothing more is consumed, and the next pass() has it
+//             (2) after an error of the consumer nothing more is consumed, and the next pass() or
+//                 finish() has it
 // Errors      the consumer's
-// Threads     current(), pass() and finish() from one; the consumer runs on another, which ends with
-//             finish() or the object
+// Threads     current(), pass() and finish() from one; the consumer runs on another, which ends
+//             with finish() or the object
 // Source      none
 #pragma once
 
@@ -28,8 +29,7 @@ public:
     static constexpr std::size_t pieces_waiting = 4;
     using Consumer = std::function<Result<>(T&)>;
 
-    explicit Handoff(Consumer consume)
-        : consume_(std::move(consume)), thread_([this] { run(); }) {}
+    explicit Handoff(Consumer consume) : consume_(std::move(consume)), thread_([this] { run(); }) {}
     ~Handoff() { stop(); }
     Handoff(const Handoff&) = delete;
     Handoff& operator=(const Handoff&) = delete;

@@ -47,8 +47,8 @@ ThreadedVisitor::ThreadedVisitor(MetadataVisitor& other)
 Result<> ThreadedVisitor::add(VisitedEvents::Event event) {
     VisitedEvents& events = handoff_.current();
     events.events.push_back(std::move(event));
-    const bool full = events.events.size() >= events_in_a_piece ||
-                      events.runs.size() >= runs_in_a_piece;
+    const bool full =
+        events.events.size() >= events_in_a_piece || events.runs.size() >= runs_in_a_piece;
     return full ? handoff_.pass() : Result<>();
 }
 

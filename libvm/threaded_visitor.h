@@ -30,8 +30,8 @@ struct VisitedEvents {
         std::uint64_t name;
     };
     struct End {};
-    using Event =
-        std::variant<PoolFacts, BeginSubtree, EndSubtree, VolumeFacts, EndVolume, Runs, Subtree, End>;
+    using Event = std::variant<PoolFacts, BeginSubtree, EndSubtree, VolumeFacts, EndVolume, Runs,
+                               Subtree, End>;
 
     std::vector<Event> events;
     std::vector<MappingRun> runs;

@@ -1,7 +1,7 @@
-// Goal: metadata written anew hold exactly what was given, shared where it was given as shared, in a
-// form that every judge accepts; what contradicts itself is refused in words that say where.
-// Method: pools made by the engine, and random subtrees of every awkward size, through walk, XML and
-// builder; a recount and thin_check on each; a device one block too small; a table of mistakes.
+// Goal: metadata written anew hold exactly what was given, shared where it was given as shared, in
+// a form that every judge accepts; what contradicts itself is refused in words that say where.
+// Method: pools made by the engine, and random subtrees of every awkward size, through walk, XML
+// and builder; a recount and thin_check on each; a device one block too small; a table of mistakes.
 #include "engine/metadata_builder.h"
 
 #include <map>
@@ -189,8 +189,9 @@ TEST_CASE("numbers at the format's limits are written, those past them are refus
     require_clean(device);
     CHECK(thin_check(device.bytes()) == "");
     for (const auto& [xml, says] : {
-             std::pair{pool(R"(<single_mapping origin_block="0" data_block="100000" time="0"/>)"),
-                       "thin id 16777215: virtual block 0 is mapped to data blocks 100000 to 100000"},
+             std::pair{
+                 pool(R"(<single_mapping origin_block="0" data_block="100000" time="0"/>)"),
+                 "thin id 16777215: virtual block 0 is mapped to data blocks 100000 to 100000"},
              {pool(R"(<range_mapping origin_begin="0" data_begin="99999" length="2" time="0"/>)"),
               "to data blocks 99999 to 100000, the pool has 100000"},
              {pool(R"(<single_mapping origin_block="0" data_block="0" time="16777216"/>)"),
@@ -237,7 +238,8 @@ TEST_CASE("XML that contradicts itself is refused, with the line and the volume"
         {top + one + end, "<single_mapping> does not belong here"},
         {top + device_of(1, 1) + R"(<single_mapping origin_block="5" data_block="7"/>)" + end,
          "line 3: <single_mapping> without time"},
-        {top + device_of(1, 1) + R"(<single_mapping origin_block="5" x="1" data_block="7" time="0"/>)",
+        {top + device_of(1, 1) +
+             R"(<single_mapping origin_block="5" x="1" data_block="7" time="0"/>)",
          "has no attribute x"},
         {top + device_of(1, 1) + R"(<single_mapping origin_block="5x" data_block="7" time="0"/>)",
          "origin_block=\"5x\" is no number"},
@@ -271,17 +273,19 @@ TEST_CASE("XML that contradicts itself is refused, with the line and the volume"
 
 TEST_CASE("comments, a prolog, spare spaces, empty and closed elements are XML too") {
     MemoryQueue device(Sectors(64 * 8));
-    must(restore("<?xml version='1.0'?>\n<!-- a > b -->\n<superblock uuid = 'a&amp;&#98;' "
-                 "time=\"0\" transaction=\"1\"\n\tdata_block_size=\"128\" nr_data_blocks=\"8\" >"
-                 "<device snap_time=\"0\" creation_time=\"0\" dev_id=\"0\" transaction=\"0\" "
-                 "mapped_blocks=\"0\"/><device dev_id=\"3\" mapped_blocks=\"1\" transaction=\"0\" "
-                 "creation_time=\"0\" snap_time=\"0\"><single_mapping origin_block=\"0\" "
-                 "data_block=\"0\" time=\"0\"></single_mapping></device></superblock>\n<!---->\n",
-                 device, 1));
+    must(
+        restore("<?xml version='1.0'?>\n<!-- a > b -->\n<superblock uuid = 'a&amp;&#98;' "
+                "time=\"0\" transaction=\"1\"\n\tdata_block_size=\"128\" nr_data_blocks=\"8\" >"
+                "<device snap_time=\"0\" creation_time=\"0\" dev_id=\"0\" transaction=\"0\" "
+                "mapped_blocks=\"0\"/><device dev_id=\"3\" mapped_blocks=\"1\" transaction=\"0\" "
+                "creation_time=\"0\" snap_time=\"0\"><single_mapping origin_block=\"0\" "
+                "data_block=\"0\" time=\"0\"></single_mapping></device></superblock>\n<!---->\n",
+                device, 1));
     require_clean(device);
     const std::string xml = xml_of(device);
-    CHECK(xml.starts_with("<superblock uuid=\"a&#38;b\" time=\"0\" transaction=\"1\" flags=\"0\" "
-                          "version=\"2\""));
+    CHECK(
+        xml.starts_with("<superblock uuid=\"a&#38;b\" time=\"0\" transaction=\"1\" flags=\"0\" "
+                        "version=\"2\""));
     CHECK(xml.find("<device dev_id=\"3\" mapped_blocks=\"1\"") != std::string::npos);
 }
 
