@@ -27,6 +27,10 @@ NEWEST = ROOT / "build/peers/trixie/usr/sbin"  # where ./run deps bench unpacks 
 # Name: our command line, theirs. {image} is the metadata device, {folder} a place to write.
 ROWS = {
     "check": ("tvcheck -q --device {image}", "thin_check -q {image}"),
+    "ls": ("tvls -o DEV,MAPPED_BLOCKS,EXCLUSIVE_BLOCKS,SHARED_BLOCKS --device {image}",
+           "thin_ls -o DEV,MAPPED_BLOCKS,EXCLUSIVE_BLOCKS,SHARED_BLOCKS {image}"),
+    "delta": ("tvdelta --thin1 0 --thin2 4 --device {image}",
+              "thin_delta --thin1 0 --thin2 4 {image}"),
 }
 
 
