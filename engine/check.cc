@@ -86,6 +86,7 @@ private:
                 std::uint64_t& used);
     void index_entry(const Map& map, std::uint64_t number, const DiskIndexEntry& entry,
                      std::uint32_t free, std::uint32_t first_free);
+    void allocated(const Map& map, std::uint64_t used);
     void compare(const Map& map, std::uint64_t block, std::uint64_t stored);
     // A pointer to a bitmap; one outside the device is found when it is read.
     void count_bitmap(const DiskIndexEntry& entry) {
@@ -449,15 +450,26 @@ void Checker::index_entry(const Map& map, std::uint64_t number, const DiskIndexE
     const bool freed_late = &map.expected == &*metadata_ && free > 0 && says(free - 1);
     const bool hint = entry.none_free_before.get() <= first_free;
     if (freed_late || (says(free) && hint)) return;
+    // Too few free, or a hint too high: space is lost, as what thin_check 1.x repairs leaves it.
     if (!says(free)) {
-        wrong_count("{} space map: bitmap {} has {} free entries, its index says {}", map.name,
-                    number, free, entry.nr_free.get());
+        report_.add(entry.nr_free.get() < free ? Severity::leak : Severity::wrong_count,
+                    fmt::format("{} space map: bitmap {} has {} free entries, its index says {}",
+                                map.name, number, free, entry.nr_free.get()));
     }
     if (!hint) {
-        wrong_count("{} space map: bitmap {} has entry {} free, its index says none before {}",
-                    map.name, number, first_free, entry.none_free_before.get());
+        report_.add(Severity::leak,
+                    fmt::format("{} space map: bitmap {} has entry {} free, its "
+                                "index says none before {}",
+                                map.name, number, first_free, entry.none_free_before.get()));
     }
     if (&map.expected == &*data_) report_.data_bitmaps.push_back(number);
+}
+
+void Checker::allocated(const Map& map, std::uint64_t used) {
+    if (used == map.root.allocated) return;
+    report_.add(used < map.root.allocated ? Severity::leak : Severity::wrong_count,
+                fmt::format("{} space map: {} blocks in use, the superblock says {}", map.name,
+                            used, map.root.allocated));
 }
 
 void Checker::data_space_map() {
@@ -475,10 +487,7 @@ void Checker::data_space_map() {
         bitmap(map, i, index_[i], report_.data_used);
     }
     rest_of_overflow(map);
-    if (report_.data_used != map.root.allocated) {
-        wrong_count("data space map: {} blocks in use, the superblock says {}", report_.data_used,
-                    map.root.allocated);
-    }
+    allocated(map, report_.data_used);
 }
 
 void Checker::metadata_space_map() {
@@ -496,11 +505,7 @@ void Checker::metadata_space_map() {
         bitmap(map, i, index.index[i], report_.metadata_used);
     rest_of_overflow(map);
     // thin_restore 0.9 writes one too many.
-    if (report_.metadata_used != map.root.allocated &&
-        report_.metadata_used + 1 != map.root.allocated) {
-        wrong_count("metadata space map: {} blocks in use, the superblock says {}",
-                    report_.metadata_used, map.root.allocated);
-    }
+    if (report_.metadata_used + 1 != map.root.allocated) allocated(map, report_.metadata_used);
 }
 
 // The superblock, and whether its sizes can be believed.

@@ -37,8 +37,9 @@ struct CheckOptions {
 
 struct CheckReport {
     enum class Severity {
-        leak,         // a count is too high: space is lost, no data is in danger
-        wrong_count,  // a count is too low, or contradicts what it sums up; the trees are whole
+        leak,  // a count is too high, or of free blocks too low: space is lost, no data is in
+               // danger
+        wrong_count,  // the other way round, or mapped_blocks; the trees are whole
         damage,
     };
     struct Finding {
