@@ -42,40 +42,40 @@ Result<std::size_t> read_some(int fd, std::span<char> into) {
 }
 
 // Two threads: one takes the XML apart, the other builds and writes. Says what was written.
-Result<std::string> restore(Invocation& call, const std::string& name, BlockQueue& device) {
-    const std::string& input = call.value("input");
-    const UniqueFd fd = TRY(open_input(input));
+Result<std::string> restore(Invocation& call, const UniqueFd& fd, const std::string& name,
+                            BlockQueue& device) {
     MetadataBuilder builder(device, {.overrides = overrides_of(call)});
     ThreadedVisitor visitor(builder);
-    TRY(within(fmt::format("{} to {}", input, name),
+    TRY(within(fmt::format("{} to {}", call.value("input"), name),
                read_xml([&](std::span<char> into) { return read_some(fd.get(), into); }, visitor)));
     return fmt::format("{}: {} volumes with {} mappings, {} metadata blocks of {} in use", name,
                        builder.volumes(), builder.mappings(), builder.used(),
                        to_metadata_blocks(device.size()));
 }
 
-Result<std::string> restore_device(Invocation& call) {
+Result<std::string> restore_device(Invocation& call, const UniqueFd& fd) {
     MetadataSource target = TRY(open_metadata_target(call, call.value(target_option.name)));
-    return restore(call, target.name, target.device());
+    return restore(call, fd, target.name, target.device());
 }
 
 // Beside the metadata there are, which are exchanged when the new ones are whole.
-Result<std::string> restore_pool(Invocation& call) {
+Result<std::string> restore_pool(Invocation& call, const UniqueFd& fd) {
     Session session = TRY(call.session());
     const FoundPool found = TRY(find_pool(session, call.operands().front()));
     const std::string name = found.full_name();
     if (!call.confirm(fmt::format("Replace the metadata of {}?", name)))
         return Error(Errc::exists, fmt::format("{} has metadata; replace them with --yes", name));
     const auto swap = TRY(MetadataSwap::begin(session, found.group, found.pool));
-    auto written = TRY(restore(call, name, swap->fresh()));
+    auto written = TRY(restore(call, fd, name, swap->fresh()));
     for (const std::string& warning : TRY(swap->commit())) call.warn(warning);
     return written;
 }
 
 int run(Invocation& call) {
     if (!call.has("input")) return call.usage("Please give the XML: --input.");
-    const std::string written =
-        TRY_OR_FAIL(call, call.has(target_option.name) ? restore_device(call) : restore_pool(call));
+    const UniqueFd fd = TRY_OR_FAIL(call, open_input(call.value("input")));
+    const std::string written = TRY_OR_FAIL(
+        call, call.has(target_option.name) ? restore_device(call, fd) : restore_pool(call, fd));
     call.say("{}", written);
     return exit_ok;
 }

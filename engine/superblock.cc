@@ -102,6 +102,15 @@ Result<Superblock> Superblock::decode(ConstBlockBytes block) {
     return sb;
 }
 
+Result<Superblock> Superblock::read(BlockQueue& device) {
+    alignas(metadata_block_bytes) std::array<std::byte, metadata_block_bytes> bytes;
+    TRY(within("superblock", read_now(device, Sector(0), bytes)));
+    const Superblock sb = TRY(decode(bytes));
+    if (sb.metadata_space_map.blocks <= to_metadata_blocks(device.size()).n) return sb;
+    return bad(fmt::format("it has {} metadata blocks, the device {}", sb.metadata_space_map.blocks,
+                           to_metadata_blocks(device.size())));
+}
+
 void Superblock::encode(BlockBytes block) const {
     DiskSuperblock disk;
     std::memcpy(&disk, block.data(), sizeof disk);

@@ -4,8 +4,7 @@
 // Units       sectors
 // Invariants  (1) the pool's lock and the spare's are held as long as this lives
 //             (2) the old metadata are read, never written: after commit() they are the spare,
-//             until
-//                 it is used again; before, and after any failure, nothing has changed
+//                 until it is used again; before, and after any failure, nothing has changed
 //             (3) what commit() takes agrees with the catalog: transaction id, thin ids, block size
 // Errors      busy: the pool is active, or the spare is being used; out_of_space: no spare, and no
 //             room for one; corrupt: (3), naming what differs

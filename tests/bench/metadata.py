@@ -35,6 +35,10 @@ ROWS = {
                 "thin_restore -q -i {folder}/shared.xml -o {folder}/out", False),
     "repair": ("tvrepair -q -y -i {image} -o {folder}/out",
                "thin_repair -q -i {image} -o {folder}/out", False),
+    "ls": ("tvls -o DEV,MAPPED_BLOCKS,EXCLUSIVE_BLOCKS,SHARED_BLOCKS --device {image}",
+           "thin_ls -o DEV,MAPPED_BLOCKS,EXCLUSIVE_BLOCKS,SHARED_BLOCKS {image}", True),
+    "delta": ("tvdelta --thin1 0 --thin2 4 --device {image}",
+              "thin_delta --thin1 0 --thin2 4 {image}", True),
 }
 
 
