@@ -26,12 +26,20 @@ Result<> parses(std::string_view text) {
     return {};
 }
 
+Result<> check_number(std::string_view text) {
+    std::uint64_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto outcome = std::from_chars(text.data(), end, value);
+    if (outcome.ec == std::errc() && outcome.ptr == end) return {};
+    return Error(Errc::invalid_argument, fmt::format("\"{}\" is no number", text));
+}
+
 constexpr std::array<std::string_view, 2> yes_no{"y", "n"};
 constexpr std::array<std::string_view, 3> permissions{"r", "rw", "wr"};
 constexpr std::array<std::string_view, 3> activations{"y", "n", "ay"};
 constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
 constexpr std::array<std::string_view, 3> report_formats{"basic", "json", "json_std"};
-constexpr std::array<std::string_view, 2> dump_formats{"xml", "raw"};
+constexpr std::array<std::string_view, 3> dump_formats{"xml", "xml-shared", "raw"};
 constexpr std::array<std::string_view, 5> pool_features{"skip_block_zeroing", "ignore_discard",
                                                         "no_discard_passdown", "read_only",
                                                         "error_if_no_space"};
@@ -49,6 +57,7 @@ Result<> check_seconds(std::string_view text) {
 constexpr ValueKind kinds[] = {
     {Value::none, ""},
     {Value::text, "String"},
+    {Value::number, "Number", {}, check_number},
     {Value::size, "[+|-]Size[bskmgtpe]", {}, parses<parse_size, 'm'>},
     {Value::extents, "[+|-]Number[%VG|%FREE|%PVS|%LV]", {}, parses<parse_extents>},
     {Value::chunk_size, "Size[bskmgtpe]", {}, parses<parse_size, 'k'>},
@@ -71,7 +80,7 @@ constexpr ValueKind kinds[] = {
     {Value::activation, "y|n|ay", activations},
     {Value::discards, "passdown|nopassdown|ignore", discards},
     {Value::report_format, "basic|json|json_std", report_formats},
-    {Value::dump_format, "xml|raw", dump_formats},
+    {Value::dump_format, "xml|xml-shared|raw", dump_formats},
     {Value::pool_feature, "Feature", pool_features},
     {Value::pool_action, "Action", pool_actions},
     {Value::seconds, "Seconds", {}, check_seconds},

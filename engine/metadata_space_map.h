@@ -50,6 +50,8 @@ public:
     std::optional<MetadataBlock> allocate();  // count 0 -> 1
     Result<> increment(MetadataBlock b);
     Result<> decrement(MetadataBlock b, CommitNumber open);
+    // Replaces a count that was found to be wrong, before anything else happens to the map.
+    void correct(MetadataBlock b, std::uint32_t right);
     void grow(MetadataBlocks size);
     // See PendingFrees::settle.
     void settle(CommitNumber durable, CommitNumber oldest_pin);
