@@ -41,6 +41,7 @@ enum class Value {
     discards,
     report_format,
     dump_format,
+    device_map,
     command,
 };
 

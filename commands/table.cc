@@ -6,10 +6,10 @@ namespace thinvol {
 namespace {
 
 constexpr const CommandSpec* commands[] = {
-    &complete_command, &help_command, &tvchange,  &tvcheck,    &tvcreate,        &tvdisplay,
-    &tvdump,           &tvextend,     &tvgcreate, &tvgextend,  &tvgreduce,       &tvgremove,
-    &tvgrename,        &tvgs,         &tvpvs,     &tvreduce,   &tvremove,        &tvrename,
-    &tvresize,         &tvs,          &tvscan,    &tvsnapshot, &version_command,
+    &complete_command, &help_command, &tvchange, &tvcheck,   &tvcreate,   &tvdisplay,
+    &tvdmtable,        &tvdump,       &tvextend, &tvgcreate, &tvgextend,  &tvgreduce,
+    &tvgremove,        &tvgrename,    &tvgs,     &tvpvs,     &tvreduce,   &tvremove,
+    &tvrename,         &tvresize,     &tvs,      &tvscan,    &tvsnapshot, &version_command,
 };
 
 }  // namespace

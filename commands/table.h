@@ -20,6 +20,7 @@ extern const CommandSpec tvchange;
 extern const CommandSpec tvcheck;
 extern const CommandSpec tvcreate;
 extern const CommandSpec tvdisplay;
+extern const CommandSpec tvdmtable;
 extern const CommandSpec tvdump;
 extern const CommandSpec tvextend;
 extern const CommandSpec tvgcreate;

@@ -25,6 +25,12 @@ Result<> parses(std::string_view text) {
     return {};
 }
 
+Result<> check_device_map(std::string_view text) {
+    const std::size_t equals = text.find('=');
+    if (equals != std::string_view::npos && equals > 0 && equals + 1 < text.size()) return {};
+    return Error(Errc::invalid_argument, fmt::format("\"{}\" is not of the form PV=DEVICE", text));
+}
+
 constexpr std::array<std::string_view, 2> yes_no{"y", "n"};
 constexpr std::array<std::string_view, 3> permissions{"r", "rw", "wr"};
 constexpr std::array<std::string_view, 3> activations{"y", "n", "ay"};
@@ -58,6 +64,7 @@ constexpr ValueKind kinds[] = {
     {Value::discards, "passdown|nopassdown|ignore", discards},
     {Value::report_format, "basic|json|json_std", report_formats},
     {Value::dump_format, "xml|raw", dump_formats},
+    {Value::device_map, "PV=Device", {}, check_device_map},
     {Value::command, "Command"},
 };
 

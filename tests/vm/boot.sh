@@ -22,7 +22,9 @@ trap 'rm -rf "$share"' EXIT
 
 {
   echo "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root"
-  echo "export TERM=dumb LC_ALL=C TMPDIR=/run/work THINVOL_BIN=${THINVOL_BIN@Q}"
+  # No udev there: dmsetup makes the nodes.
+  echo "export TERM=dumb LC_ALL=C TMPDIR=/run/work DM_DISABLE_UDEV=1"
+  [ -z "${THINVOL_BIN:-}" ] || echo "export THINVOL_BIN=${THINVOL_BIN@Q}"
   echo "mkdir -p /run/work; cd /run/work"
   printf '%q ' "$@"
   echo
