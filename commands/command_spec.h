@@ -31,7 +31,6 @@ enum class Value {
     pool,
     thin,
     volume,  // a pool or a thin volume
-    active_or_volume,
     group_or_volume,
     physical_volume,
     any_device,
@@ -42,6 +41,7 @@ enum class Value {
     report_format,
     dump_format,
     device_map,
+    lend_target,
     command,
 };
 

@@ -1,8 +1,10 @@
 #include <map>
 
 #include "commands/invocation.h"
+#include "commands/lending.h"
 #include "commands/lookup.h"
 #include "commands/table.h"
+#include "libvm/pool_lending.h"
 
 namespace thinvol {
 namespace {
@@ -14,13 +16,21 @@ constexpr OptionSpec options[] = {
     {"setactivationskip", 'k', Value::yes_no,
      "Flag the volumes to be skipped by activation, or clear the flag."},
     {"permission", 'p', Value::permission, "Whether the volumes may be written."},
+    {"lend", 0, Value::lend_target, "Leave the pool to the kernel; nothing here touches it."},
+    {"return", 0, Value::none, "Take the pool back, once it is decided what is new or gone."},
+    {"adopt", 0, Value::text, "With --return, ID=NAME[,SIZE]: a new thin id is this volume.", true},
+    {"delete-unknown", 0, Value::text, "With --return, ID: remove this new thin id.", true},
+    {"forget", 0, Value::text, "With --return, NAME: remove this volume, which is gone.", true},
+    {"accept-transaction-id", 0, Value::text, "With --return: the pool's transaction id as it is."},
 };
+constexpr Conflict conflicts[] = {{"lend", "return"}, {"lend", "activate"}, {"return", "activate"}};
 constexpr OperandSpec operands[] = {
-    {"VG|VG/Thin", Value::active_or_volume, "Thin volumes; a group stands for all in it.", true,
-     true},
+    {"VG|VG/LV", Value::group_or_volume,
+     "Thin volumes, a group stands for all in it; to lend and take back, pools.", true, true},
 };
 constexpr std::string_view examples[] = {"tvchange -ay vg0/root", "tvchange -ay -K vg0/snap",
-                                         "tvchange -an vg0"};
+                                         "tvchange -an vg0", "tvchange --lend kernel vg0/pool0",
+                                         "tvchange --return --adopt 7=copy,10g vg0/pool0"};
 
 // The volumes of the operands by their pools: a pool's server is asked once.
 struct PoolBatch {
@@ -45,6 +55,8 @@ Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<Found
 
 Result<> change_properties(Invocation& call, Session& session,
                            const std::vector<FoundThin>& volumes) {
+    for (const PoolBatch& batch : TRY(by_pool(session, volumes)))
+        TRY(check_not_lent(batch.group, batch.pool));
     auto transaction = TRY(session.catalog.begin());
     for (const FoundThin& v : volumes) {
         if (call.has("setactivationskip"))
@@ -83,8 +95,14 @@ int change_activation(Invocation& call, Session& session, std::vector<FoundThin>
 }
 
 int run(Invocation& call) {
+    for (const char* option : {"adopt", "delete-unknown", "forget", "accept-transaction-id"}) {
+        if (call.has(option) && !call.has("return"))
+            return call.usage(fmt::format("--{} goes with --return.", option));
+    }
+    if (call.has("lend") || call.has("return")) return change_lending(call);
     const bool properties = call.has("setactivationskip") || call.has("permission");
-    if (!properties && !call.has("activate")) return call.usage("Please give -a, -k or -p.");
+    if (!properties && !call.has("activate"))
+        return call.usage("Please give -a, -k, -p, --lend or --return.");
     Session session = TRY_OR_FAIL(call, call.session());
     const auto volumes = TRY_OR_FAIL(call, find_thins(session, call.operands()));
     if (volumes.empty()) return exit_ok;
@@ -100,6 +118,7 @@ constexpr CommandSpec tvchange{
     .summary = "Activate and deactivate thin volumes, and change their properties.",
     .options = options,
     .operands = operands,
+    .conflicts = conflicts,
     .examples = examples,
     .run = run};
 static_assert(well_formed(tvchange));

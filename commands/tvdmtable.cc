@@ -55,6 +55,11 @@ int run(Invocation& call) {
     const auto devices = TRY_OR_FAIL(call, devices_of(call, session, found.group));
     const auto tables = TRY_OR_FAIL(call, kernel_tables(session, found.group, found.pool, devices));
     call.write(call.has("concise") ? concise(tables) : listed(tables));
+    if (found.pool.lent_to == LentTo::nobody)
+        call.warn(
+            fmt::format("{0} is not lent: nothing keeps Thinvol from opening it while the "
+                        "kernel has it; tvchange --lend kernel {0} does.",
+                        found.full_name()));
     for (const KernelTable& table : tables) {
         if (table.read_only && !call.has("concise"))
             call.warn(fmt::format("{} is read-only: dmsetup create --readonly.", table.name));

@@ -36,6 +36,7 @@ constexpr std::array<std::string_view, 3> permissions{"r", "rw", "wr"};
 constexpr std::array<std::string_view, 3> activations{"y", "n", "ay"};
 constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
 constexpr std::array<std::string_view, 3> report_formats{"basic", "json", "json_std"};
+constexpr std::array<std::string_view, 1> lend_targets{"kernel"};
 constexpr std::array<std::string_view, 2> dump_formats{"xml", "raw"};
 
 constexpr ValueKind kinds[] = {
@@ -54,7 +55,6 @@ constexpr ValueKind kinds[] = {
     {Value::pool, "VG/Pool"},
     {Value::thin, "VG/Thin"},
     {Value::volume, "VG/LV"},
-    {Value::active_or_volume, "VG|VG/LV"},
     {Value::group_or_volume, "VG|VG/LV"},
     {Value::physical_volume, "PV"},
     {Value::any_device, "File|Device"},
@@ -64,6 +64,7 @@ constexpr ValueKind kinds[] = {
     {Value::discards, "passdown|nopassdown|ignore", discards},
     {Value::report_format, "basic|json|json_std", report_formats},
     {Value::dump_format, "xml|raw", dump_formats},
+    {Value::lend_target, "kernel", lend_targets},
     {Value::device_map, "PV=Device", {}, check_device_map},
     {Value::command, "Command"},
 };

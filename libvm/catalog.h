@@ -60,6 +60,9 @@ struct LvRow {
 
 enum class Discards { passdown, nopassdown, ignore };
 
+// Who may open a pool instead of us.
+enum class LentTo { nobody, kernel };
+
 struct PoolRow {
     LvRow lv;
     Sectors chunk_size{};
@@ -67,6 +70,7 @@ struct PoolRow {
     std::uint32_t next_thin_id = 0;
     bool zero = true;
     Discards discards = Discards::passdown;
+    LentTo lent_to = LentTo::nobody;
 };
 
 struct ThinRow {
@@ -157,6 +161,7 @@ public:
     Result<> set_thin_size(std::int64_t id, Bytes size);
     Result<> set_next_thin_id(std::int64_t pool_id, std::uint32_t next);
     Result<> set_transaction_id(std::int64_t pool_id, TransactionId id);
+    Result<> set_lent_to(std::int64_t pool_id, LentTo to);
     Result<> confirm_lv(std::int64_t id);  // no longer pending
     Result<> confirm_segments(std::int64_t lv_id);
     Result<> remove_pending_segments(std::int64_t lv_id);

@@ -95,11 +95,21 @@ Result<> add_log_triggers(Database& db, std::string_view table) {
         table));
 }
 
+Result<> drop_log_triggers(Database& db, std::string_view table) {
+    for (const std::string_view event : {"INSERT", "UPDATE", "DELETE"})
+        TRY(db.execute(fmt::format("DROP TRIGGER IF EXISTS log_{}_{};", table, event)));
+    return {};
+}
+
 Result<> create_version_1(Database& db) {
     TRY(db.execute(version_1));
-    for (const std::string_view table : group_tables) TRY(add_log_triggers(db, table));
     return db.run("INSERT INTO meta(key, value) VALUES('environment', ?)", new_uuid());
 }
+
+constexpr const char* version_2_lending = R"(
+ALTER TABLE pool ADD COLUMN lent_to TEXT NOT NULL DEFAULT 'nobody'
+  CHECK(lent_to IN ('nobody', 'kernel'));
+)";
 
 }  // namespace
 
@@ -110,6 +120,12 @@ Result<> migrate(Database& db) {
         auto transaction = TRY(Transaction::begin(db));
         version = TRY(version_of()).value_or(0);  // another process may have been first
         if (version < 1) TRY(create_version_1(db));
+        if (version < 2) TRY(db.execute(version_2_lending));
+        // The triggers name the columns of their tables.
+        for (const std::string_view table : group_tables) {
+            TRY(drop_log_triggers(db, table));
+            TRY(add_log_triggers(db, table));
+        }
         TRY(db.execute(fmt::format("PRAGMA user_version = {}",
                                    std::max<std::int64_t>(version, catalog_version))));
         TRY(std::move(transaction).commit());

@@ -12,7 +12,7 @@
 
 namespace thinvol {
 
-inline constexpr int catalog_version = 1;
+inline constexpr int catalog_version = 2;
 
 // The tables whose rows make up a group: their changes go to vg_log. Each has `id` and `vg_id`,
 // `vg` only `id`.

@@ -7,6 +7,7 @@
 
 #include "engine/format.h"
 #include "libvm/names.h"
+#include "libvm/pool_engine.h"
 
 namespace thinvol {
 namespace {
@@ -131,6 +132,8 @@ private:
 Result<std::vector<KernelTable>> kernel_tables(Session& session, const GroupRow& group,
                                                const PoolRow& pool,
                                                const std::map<std::string, std::string>& devices) {
+    // Who opens a pool brings what was half done to its end; one in use is refused.
+    if (pool.lent_to == LentTo::nobody) TRY(LocalPool::open(session, group, pool));
     return Builder(session, group, pool, devices).build();
 }
 

@@ -6,7 +6,7 @@
 //             (2) the metadata device is at most as large as the kernel uses, the data device has
 //                 whole blocks: the kernel resizes neither
 // Errors      invalid_argument: a physical volume that the kernel cannot name; not_found: a device
-//             given for none of the pool's
+//             given for none of the pool's; busy: the pool is active
 // Threads     as the catalog's
 // Source      the kernel's Documentation/admin-guide/device-mapper/thin-provisioning.rst,
 // linear.rst;

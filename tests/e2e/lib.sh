@@ -67,7 +67,8 @@ h.shutdown()' "$1" "$2"; }
 same() { cmp "$@" || fail "contents differ: $*"; }
 
 # thin_dump's XML in the flat form.
-flat_dump() { "$here/../support/flat_dump.py" "$1"; }
+support=$(cd "$(dirname "${BASH_SOURCE[0]}")/../support" && pwd)
+flat_dump() { "$support/flat_dump.py" "$1"; }
 
 # Every pool there is.
 judge_all() {
