@@ -29,6 +29,6 @@ used_chunks() { dmsetup status "$1" | awk '{split($6, of, "/"); print of[1]}'; }
 our_mapped_chunks() {
   tvdump "$1" | sed -n "s/.*<device dev_id=\"$2\" mapped_blocks=\"\([0-9]*\)\".*/\1/p"
 }
-our_used_chunks() { tvcheck "$1" | sed -n 's/.*data blocks *\([0-9]*\) of.*/\1/p'; }
+our_used_chunks() { tvcheck "$1" | sed -n 's/^ *data blocks *\([0-9]*\) of.*/\1/p'; }
 
 sum_of() { md5sum "$@" | cut -d ' ' -f 1; }
