@@ -55,8 +55,8 @@ import re
 xml = open("before.xml").read()
 one = re.search(r'  <device dev_id="0".*?</device>\n', xml, re.S).group(0)
 def copy(n): return one.replace('dev_id="0"', f'dev_id="{n}"')
-empty = '  <device dev_id="9" mapped_blocks="0" transaction="0" creation_time="0" snap_time="0">\n' \
-        '  </device>\n'
+empty = '  <device dev_id="9" mapped_blocks="0" transaction="0" creation_time="0" ' \
+        'snap_time="0">\n  </device>\n'
 xml = re.sub(r'  <device dev_id="1".*?</device>\n', "", xml, flags=re.S)
 xml = re.sub(r' transaction="\d+"', ' transaction="77"', xml, count=1)
 open("after.xml", "w").write(xml.replace("</superblock>", copy(5) + copy(6) + empty +

@@ -110,7 +110,7 @@ void require_counts(OpenFixture& f) {
     CHECK(status.transaction_id.n == transaction_id);
     CHECK(fmt::format("{}/{}", status.data_used.n, status.data_size.n) == data);
     CHECK(metadata.ends_with(fmt::format("/{}", status.metadata_size.n)));
-    CHECK(status.needs_check == f.fixture.status.ends_with("needs_check 128 "));
+    CHECK(status.needs_check == f.fixture.status.ends_with("needs_check 128"));
     const std::uint64_t sectors = f.pool->data_block_size().n;
     for (const auto& [id, expected] : f.volumes()) {
         CAPTURE(id);
