@@ -5,7 +5,7 @@
 // Invariants  none
 // Errors      fails the running test where a fixture is missing or does not parse
 // Threads     one
-// Source      tests/vm/jobs/fixtures makes them
+// Source      tests/vm/fixtures.py makes them
 #pragma once
 
 #include <map>

@@ -25,9 +25,9 @@ mapped_chunks() { dmsetup status "$1" | awk -v c="$2" '{print $4 / c}'; }
 # used_chunks NAME: of an active pool.
 used_chunks() { dmsetup status "$1" | awk '{split($6, of, "/"); print of[1]}'; }
 
-# The same from the metadata, by Thinvol.
+# The same from tvdump's DUMP of the metadata, and by tvcheck.
 our_mapped_chunks() {
-  tvdump "$1" | sed -n "s/.*<device dev_id=\"$2\" mapped_blocks=\"\([0-9]*\)\".*/\1/p"
+  sed -n "s/.*<device dev_id=\"$2\" mapped_blocks=\"\([0-9]*\)\".*/\1/p" "$1"
 }
 our_used_chunks() { tvcheck "$1" | sed -n 's/^ *data blocks *\([0-9]*\) of.*/\1/p'; }
 

@@ -1,6 +1,5 @@
 #!/usr/bin/python3
-"""Goal: pools that the real kernel wrote, for tests/fixtures; `./run prove --vm fixtures' only sees
-that they can be made. To make them anew: tests/vm/make_fixtures.sh.
+"""Pools that the real kernel writes, in the guest, for tests/fixtures; make_fixtures.sh runs it.
 
 A fixture NAME is NAME.metadata and NAME.data, images, and NAME.expect: the pool's status line, and
 for each volume "volume ID SECTORS STATUS" and its contents as the kernel reads them, "FIRST COUNT
@@ -14,7 +13,7 @@ import random
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from device_mapper import PAGE, Pool  # noqa: E402
 
 
