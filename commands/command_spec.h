@@ -32,7 +32,6 @@ enum class Value {
     pool,
     thin,
     volume,  // a pool or a thin volume
-    active_or_volume,
     group_or_volume,
     physical_volume,
     any_device,
@@ -45,6 +44,8 @@ enum class Value {
     pool_feature,
     pool_action,
     seconds,
+    device_map,
+    lend_target,
     command,
 };
 

@@ -121,7 +121,6 @@ Completion complete_value(const CommandSpec& spec, Names& names, Value value,
         case Value::pool: return volumes(names, word, true, false, spec.name == "tvcreate");
         case Value::thin: return volumes(names, word, false, true, false);
         case Value::volume: return volumes(names, word, true, true, false);
-        case Value::active_or_volume: return volumes(names, word, false, true, true);
         case Value::group_or_volume: return volumes(names, word, true, true, true);
         case Value::physical_volume: found.candidates = names.physical_volumes(); break;
         case Value::any_device:

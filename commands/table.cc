@@ -7,7 +7,7 @@ namespace {
 
 constexpr const CommandSpec* commands[] = {
     &complete_command, &events_command, &help_command, &pool_command, &tvchange, &tvcheck,    &tvcreate,       &tvdelta,
-    &tvdisplay,        &tvdump,       &tvextend, &tvgcreate,  &tvgextend,      &tvgreduce,
+    &tvdisplay, &tvdmtable,        &tvdump,       &tvextend, &tvgcreate,  &tvgextend,      &tvgreduce,
     &tvgremove,        &tvgrename,    &tvgs,     &tvls,       &tvmetadatasize, &tvpvs,
     &tvreduce,         &tvremove,     &tvrename, &tvrepair,   &tvresize,       &tvrestore,
     &tvrmap,           &tvs,          &tvscan,   &tvsnapshot, &tvtrim,         &version_command,

@@ -23,6 +23,7 @@ extern const CommandSpec tvcheck;
 extern const CommandSpec tvcreate;
 extern const CommandSpec tvdelta;
 extern const CommandSpec tvdisplay;
+extern const CommandSpec tvdmtable;
 extern const CommandSpec tvdump;
 extern const CommandSpec tvextend;
 extern const CommandSpec tvgcreate;

@@ -1,9 +1,11 @@
 #include <map>
 
 #include "commands/invocation.h"
+#include "commands/lending.h"
 #include "commands/lookup.h"
 #include "commands/pool_settings.h"
 #include "commands/table.h"
+#include "libvm/pool_lending.h"
 
 namespace thinvol {
 namespace {
@@ -19,14 +21,23 @@ constexpr OptionSpec options[] = {
     discards_option,
     error_when_full_option,
     no_space_timeout_option,
+    {"lend", 0, Value::lend_target, "Leave the pool to the kernel; nothing here touches it."},
+    {"return", 0, Value::none, "Take the pool back, once it is decided what is new or gone."},
+    {"adopt", 0, Value::text, "With --return, ID=NAME[,SIZE]: a new thin id is this volume.", true},
+    {"delete-unknown", 0, Value::text, "With --return, ID: remove this new thin id.", true},
+    {"forget", 0, Value::text, "With --return, NAME: remove this volume, which is gone.", true},
+    {"accept-transaction-id", 0, Value::text, "With --return: the pool's transaction id as it is."},
 };
+constexpr Conflict conflicts[] = {{"lend", "return"}, {"lend", "activate"}, {"return", "activate"}};
 constexpr OperandSpec operands[] = {
-    {"VG|VG/LV", Value::active_or_volume,
-     "Thin volumes, a group for all in it; or pools, for settings of pools.", true, true},
+    {"VG|VG/LV", Value::group_or_volume,
+     "Thin volumes, a group for all in it; or pools, for what is a pool's.", true, true},
 };
 constexpr std::string_view examples[] = {"tvchange -ay vg0/root", "tvchange -ay -K vg0/snap",
                                          "tvchange -an vg0",
-                                         "tvchange --errorwhenfull y vg0/pool0"};
+                                         "tvchange --errorwhenfull y vg0/pool0",
+                                         "tvchange --lend kernel vg0/pool0",
+                                         "tvchange --return --adopt 7=copy,10g vg0/pool0"};
 
 // The volumes of the operands by their pools: a pool's server is asked once.
 struct PoolBatch {
@@ -51,6 +62,8 @@ Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<Found
 
 Result<> change_properties(Invocation& call, Session& session,
                            const std::vector<FoundThin>& volumes) {
+    for (const PoolBatch& batch : TRY(by_pool(session, volumes)))
+        TRY(check_not_lent(batch.group, batch.pool));
     auto transaction = TRY(session.catalog.begin());
     for (const FoundThin& v : volumes) {
         if (call.has("setactivationskip"))
@@ -100,10 +113,15 @@ int change_pools(Invocation& call, Session& session) {
 }
 
 int run(Invocation& call) {
+    for (const char* option : {"adopt", "delete-unknown", "forget", "accept-transaction-id"}) {
+        if (call.has(option) && !call.has("return"))
+            return call.usage(fmt::format("--{} goes with --return.", option));
+    }
+    if (call.has("lend") || call.has("return")) return change_lending(call);
     const bool properties = call.has("setactivationskip") || call.has("permission");
     const bool of_pools = has_pool_settings(call);
     if (!properties && !of_pools && !call.has("activate"))
-        return call.usage("Please give -a, -k, -p, or a setting of a pool.");
+        return call.usage("Please give -a, -k, -p, a setting of a pool, --lend or --return.");
     if (of_pools && (properties || call.has("activate")))
         return call.usage("Settings of pools are changed by themselves: leave -a, -k and -p.");
     Session session = TRY_OR_FAIL(call, call.session());
@@ -122,6 +140,7 @@ constexpr CommandSpec tvchange{
     .summary = "Activate and deactivate thin volumes, and change their properties.",
     .options = options,
     .operands = operands,
+    .conflicts = conflicts,
     .examples = examples,
     .run = run};
 static_assert(well_formed(tvchange));

@@ -25,6 +25,7 @@ constexpr Line lines[] = {
     {"LV Pool data", "data_lv"},
     {"LV Thin origin name", "origin"},
     {"LV Status", "lv_active"},
+    {"LV Lent to", "lent_to"},
     {"LV Size", "lv_size"},
     {"LV Pool metadata size", "lv_metadata_size"},
     {"Chunk size", "chunk_size"},

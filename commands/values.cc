@@ -34,11 +34,18 @@ Result<> check_number(std::string_view text) {
     return Error(Errc::invalid_argument, fmt::format("\"{}\" is no number", text));
 }
 
+Result<> check_device_map(std::string_view text) {
+    const std::size_t equals = text.find('=');
+    if (equals != std::string_view::npos && equals > 0 && equals + 1 < text.size()) return {};
+    return Error(Errc::invalid_argument, fmt::format("\"{}\" is not of the form PV=DEVICE", text));
+}
+
 constexpr std::array<std::string_view, 2> yes_no{"y", "n"};
 constexpr std::array<std::string_view, 3> permissions{"r", "rw", "wr"};
 constexpr std::array<std::string_view, 3> activations{"y", "n", "ay"};
 constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
 constexpr std::array<std::string_view, 3> report_formats{"basic", "json", "json_std"};
+constexpr std::array<std::string_view, 1> lend_targets{"kernel"};
 constexpr std::array<std::string_view, 3> dump_formats{"xml", "xml-shared", "raw"};
 constexpr std::array<std::string_view, 5> pool_features{"skip_block_zeroing", "ignore_discard",
                                                         "no_discard_passdown", "read_only",
@@ -71,7 +78,6 @@ constexpr ValueKind kinds[] = {
     {Value::pool, "VG/Pool"},
     {Value::thin, "VG/Thin"},
     {Value::volume, "VG/LV"},
-    {Value::active_or_volume, "VG|VG/LV"},
     {Value::group_or_volume, "VG|VG/LV"},
     {Value::physical_volume, "PV"},
     {Value::any_device, "File|Device"},
@@ -84,6 +90,8 @@ constexpr ValueKind kinds[] = {
     {Value::pool_feature, "Feature", pool_features},
     {Value::pool_action, "Action", pool_actions},
     {Value::seconds, "Seconds", {}, check_seconds},
+    {Value::lend_target, "kernel", lend_targets},
+    {Value::device_map, "PV=Device", {}, check_device_map},
     {Value::command, "Command"},
 };
 

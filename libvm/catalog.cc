@@ -22,6 +22,7 @@ constexpr Words<LvKind, 3> lv_kinds{
 constexpr Words<Discards, 3> discards_words{{{Discards::passdown, "passdown"},
                                              {Discards::nopassdown, "nopassdown"},
                                              {Discards::ignore, "ignore"}}};
+constexpr Words<LentTo, 2> lent_words{{{LentTo::nobody, "nobody"}, {LentTo::kernel, "kernel"}}};
 constexpr Words<SegmentRole, 4> segment_roles{{{SegmentRole::data, "data"},
                                                {SegmentRole::metadata, "metadata"},
                                                {SegmentRole::spare, "spare"},
@@ -78,13 +79,18 @@ LvRow read_lv(const Statement& s) {
 
 const std::string pool_query = fmt::format(
     "SELECT {}, chunk_sectors, transaction_id, next_thin_id, zero, discards, error_when_full, "
-    "no_space_timeout FROM pool JOIN lv USING(id) ",
+    "no_space_timeout, lent_to FROM pool JOIN lv USING(id) ",
     lv_columns);
 PoolRow read_pool(const Statement& s) {
-    return {read_lv(s),          Sectors(unsigned_of(s, 8)),
-            {unsigned_of(s, 9)}, static_cast<std::uint32_t>(s.integer(10)),
-            s.integer(11) != 0,  value_of(discards_words, s.view(12)),
-            s.integer(13) != 0,  s.integer(14)};
+    return {read_lv(s),
+            Sectors(unsigned_of(s, 8)),
+            {unsigned_of(s, 9)},
+            static_cast<std::uint32_t>(s.integer(10)),
+            s.integer(11) != 0,
+            value_of(discards_words, s.view(12)),
+            s.integer(13) != 0,
+            s.integer(14),
+            value_of(lent_words, s.view(15))};
 }
 
 const std::string thin_query = fmt::format(
@@ -381,6 +387,9 @@ Result<> Catalog::set_next_thin_id(std::int64_t pool_id, std::uint32_t next) {
 }
 Result<> Catalog::set_transaction_id(std::int64_t pool_id, TransactionId id) {
     return db_.run("UPDATE pool SET transaction_id = ? WHERE id = ?", signed_of(id.n), pool_id);
+}
+Result<> Catalog::set_lent_to(std::int64_t pool_id, LentTo to) {
+    return db_.run("UPDATE pool SET lent_to = ? WHERE id = ?", word_of(lent_words, to), pool_id);
 }
 Result<> Catalog::confirm_lv(std::int64_t id) {
     return db_.run("UPDATE lv SET pending = 0 WHERE id = ?", id);

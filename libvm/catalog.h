@@ -59,6 +59,9 @@ struct LvRow {
     std::int64_t created = 0;
 };
 
+// Who may open a pool instead of us.
+enum class LentTo { nobody, kernel };
+
 struct PoolRow {
     LvRow lv;
     Sectors chunk_size{};
@@ -68,6 +71,7 @@ struct PoolRow {
     Discards discards = Discards::passdown;
     bool error_when_full = false;
     std::int64_t no_space_timeout = 60;  // seconds; 0: for ever
+    LentTo lent_to = LentTo::nobody;
 };
 
 struct ThinRow {
@@ -160,6 +164,7 @@ public:
     Result<> set_thin_size(std::int64_t id, Bytes size);
     Result<> set_next_thin_id(std::int64_t pool_id, std::uint32_t next);
     Result<> set_transaction_id(std::int64_t pool_id, TransactionId id);
+    Result<> set_lent_to(std::int64_t pool_id, LentTo to);
     Result<> confirm_lv(std::int64_t id);  // no longer pending
     Result<> confirm_segments(std::int64_t lv_id);
     Result<> remove_pending_segments(std::int64_t lv_id);

@@ -109,6 +109,8 @@ Result<> create_version_1(Database& db) {
 constexpr const char* version_2 = R"(
 ALTER TABLE pool ADD COLUMN error_when_full INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE pool ADD COLUMN no_space_timeout INTEGER NOT NULL DEFAULT 60;
+ALTER TABLE pool ADD COLUMN lent_to TEXT NOT NULL DEFAULT 'nobody'
+  CHECK(lent_to IN ('nobody', 'kernel'));
 )";
 
 }  // namespace

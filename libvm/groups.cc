@@ -9,6 +9,7 @@
 #include "libvm/group_log.h"
 #include "libvm/names.h"
 #include "libvm/pool_engine.h"
+#include "libvm/pool_lending.h"
 #include "libvm/spare.h"
 
 namespace thinvol {
@@ -241,6 +242,8 @@ Result<GroupResult> rename_group(Session& session, const GroupRow& group, const 
     auto transaction = TRY(session.catalog.begin());
     if (session.catalog.find_group(name))
         return Error(Errc::exists, fmt::format("A volume group called {} already exists.", name));
+    for (const PoolRow& pool : TRY(session.catalog.pools(group.id)))
+        TRY(check_not_lent(group, pool));
     TRY(session.catalog.rename_group(group.id, name));
     TRY(std::move(transaction).commit());
     sync_log(session, group, result);

@@ -76,6 +76,17 @@ Result<> check_volume_name(std::string_view name) {
     return {};
 }
 
+std::string mapper_name(std::string_view group, std::string_view volume) {
+    std::string name;
+    const auto append = [&](std::string_view part) {
+        for (const char c : part) name.append(c == '-' ? 2 : 1, c);
+    };
+    append(group);
+    name += '-';
+    append(volume);
+    return name;
+}
+
 Result<Reference> parse_reference(std::string_view text) {
     constexpr std::string_view mapper = "/dev/mapper/";
     constexpr std::string_view dev = "/dev/";

@@ -25,6 +25,8 @@ struct Reference {
     std::string volume;  // empty: the group itself
 };
 Result<Reference> parse_reference(std::string_view text);
+// What a volume is called below /dev/mapper.
+std::string mapper_name(std::string_view group, std::string_view volume);
 // "vg/volume"; a group alone is an error.
 Result<Reference> parse_volume_reference(std::string_view text);
 

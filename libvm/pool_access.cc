@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "libvm/pool_lending.h"
 #include "libvm/server_process.h"
 
 namespace thinvol {
@@ -191,6 +192,7 @@ Result<std::unique_ptr<MetadataView>> MetadataView::open(Session& session, const
             return std::make_unique<ServedView>(TRY(PinnedDevice::open(std::move(*client))));
         if (client.error().code != Errc::not_found) return std::move(client).error();
         auto lock = TRY(FileLock::try_exclusive(session.environment.lock_path(pool.lv.uuid)));
+        TRY(check_not_lent(group, TRY(session.catalog.pool(pool.lv.id))));
         const bool pending = TRY(session.catalog.pending(pool.lv.id)).has_value();
         auto devices = PoolDevices::open(session, group, pool, pending, nullptr, false);
         if (!devices)

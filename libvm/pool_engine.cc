@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "libvm/pool_lending.h"
 #include "libvm/pool_operations.h"
 #include "libvm/pool_owner.h"
 
@@ -46,6 +47,7 @@ Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const Group
     std::unique_ptr<LocalPool> local(new LocalPool(std::move(*lock)));
     const PoolRow pool =
         TRY(session.catalog.pool(row.lv.id));  // as it is now that nobody else changes it
+    TRY(check_not_lent(group, pool));
     const auto pending = TRY(session.catalog.pending(pool.lv.id));
     // Whoever held the pool before may have been killed: a recovered operation, or a client that
     // comes back to a new server and flushes, must find all of it durable.

@@ -76,6 +76,7 @@ std::string attributes(const LvView& v) {
                                                                        : 'e';
     a[1] = v.lv->read_only ? 'r' : 'w';
     a[2] = 'i';
+    if (pool_of(v) != nullptr && pool_of(v)->lent_to != LentTo::nobody) a[4] = 'l';
     if (active != nullptr || pool_active)
         a[4] = status != nullptr && status->needs_check && is_pool(v) ? 'c' : 'a';
     if ((active != nullptr && active->clients > 0) ||
@@ -127,7 +128,8 @@ const std::vector<Field<LvView>> volume_fields{
      [](const LvView& v) -> Cell { return shown_name(v); }},
     {"vg_name", "VG", FieldKind::text, "Name of its volume group.",
      [](const LvView& v) -> Cell { return v.in->group.name; }},
-    {"lv_attr", "Attr", FieldKind::text, "Attributes; see lvs(8).",
+    {"lv_attr", "Attr", FieldKind::text,
+     "Attributes; see lvs(8). Besides, the fifth is l: the pool is lent.",
      [](const LvView& v) -> Cell { return attributes(v); }},
     {"lv_size", "LSize", FieldKind::size, "Virtual size of a volume, data size of a pool.",
      [](const LvView& v) -> Cell { return size_of(v); }},
@@ -246,6 +248,10 @@ const std::vector<Field<LvView>> volume_fields{
     {"lv_when_full", "WhenFull", FieldKind::text,
      "Of a pool: what becomes of writes when it is full.",
      [](const LvView& v) -> Cell { return is_pool(v) ? Cell(std::string("error")) : Cell(); }},
+    {"lent_to", "Lent", FieldKind::text, "Of a pool: who has it instead of Thinvol.",
+     [](const LvView& v) -> Cell {
+         return flag(is_pool(v) && v.pool->lent_to == LentTo::kernel, "kernel");
+     }},
     {"data_lv", "Data", FieldKind::text, "Of a pool: its hidden data volume.",
      [](const LvView& v) -> Cell {
          return is_pool(v) ? Cell(fmt::format("[{}_tdata]", v.lv->name)) : Cell();

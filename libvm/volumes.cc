@@ -7,6 +7,7 @@
 #include "libvm/extents.h"
 #include "libvm/group_log.h"
 #include "libvm/names.h"
+#include "libvm/pool_lending.h"
 #include "libvm/sizes.h"
 #include "libvm/spare.h"
 
@@ -140,6 +141,7 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
 
 Result<VolumeResult> remove_pool(Session& session, const GroupRow& group, const PoolRow& pool) {
     VolumeResult result;
+    TRY(check_not_lent(group, pool));
     TRY(stop_server(session, pool));
     {
         const auto lock = TRY(FileLock::exclusive(session.environment.lock_path(pool.lv.uuid),
@@ -267,14 +269,16 @@ Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, cons
                                    const std::string& name) {
     VolumeResult result;
     auto transaction = TRY(session.catalog.begin());
+    const std::int64_t pool_id =
+        volume.kind == LvKind::thin ? TRY(session.catalog.thin(volume.id)).pool_id : volume.id;
+    const PoolRow pool = TRY(session.catalog.pool(pool_id));
+    TRY(check_not_lent(group, pool));
     TRY(session.catalog.check_new_name(group, name));
     TRY(session.catalog.rename_lv(volume.id, name));
     TRY(session.catalog.prune_log(group.id));
     TRY(std::move(transaction).commit());
     sync_log(session, group, result);
     if (volume.kind == LvKind::thin) {
-        const PoolRow pool =
-            TRY(session.catalog.pool(TRY(session.catalog.thin(volume.id)).pool_id));
         if (auto told = ask_if_served(session.environment, pool, new_request(RefreshRequest{}));
             !told)
             result.warnings.push_back(told.error().text);

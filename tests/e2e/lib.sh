@@ -51,8 +51,12 @@ says() {
   grep -qE -- "$pattern" "$work/out" || fail "'$*' wrote \"$(cat "$work/out")\", not \"$pattern\""
 }
 
-uri() { tvs --noheadings -o uri "$1" | xargs; }
-field() { tvs --noheadings -o "$1" "$2" | xargs; }
+field() {
+  local value; value=$(tvs --noheadings -o "$1" "$2")
+  # shellcheck disable=SC2086  # without the spaces around it
+  echo $value
+}
+uri() { field uri "$1"; }
 # head_of URI BYTES: the first bytes of an export.
 head_of() { /usr/bin/python3 -c '
 import nbd, sys
@@ -67,7 +71,8 @@ h.shutdown()' "$1" "$2"; }
 same() { cmp "$@" || fail "contents differ: $*"; }
 
 # thin_dump's XML in the flat form.
-flat_dump() { "$here/../support/flat_dump.py" "$1"; }
+support=$(cd "$(dirname "${BASH_SOURCE[0]}")/../support" && pwd)
+flat_dump() { "$support/flat_dump.py" "$1"; }
 
 # Every pool there is.
 judge_all() {

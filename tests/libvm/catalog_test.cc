@@ -266,6 +266,26 @@ TEST_CASE("a catalog that a newer program wrote is refused by its version, and l
     CHECK(must(db.number("SELECT count(*) FROM vg")) == 1);
 }
 
+TEST_CASE(
+    "a catalog of version 1 is brought up: its pools are lent to nobody, and changes logged") {
+    Filled filled;
+    {
+        Database db = filled.database();
+        for (const char* event : {"INSERT", "UPDATE", "DELETE"})
+            must(db.execute(std::string("DROP TRIGGER log_pool_") + event));
+        must(db.execute("ALTER TABLE pool DROP COLUMN lent_to; PRAGMA user_version = 1"));
+    }
+    Catalog catalog = filled.open();
+    CHECK(must(catalog.pool(filled.pool)).lent_to == LentTo::nobody);
+    must(catalog.set_lent_to(filled.pool, LentTo::kernel));
+    CHECK(must(filled.open().pool(filled.pool)).lent_to == LentTo::kernel);
+    const auto last = must(catalog.last_change(filled.vg));
+    const auto changes = must(catalog.changes_after(filled.vg, last - 1));
+    REQUIRE(changes.has_value());
+    CHECK(nlohmann::json::parse(changes->back().json).at("r").at("lent_to") == "kernel");
+    CHECK(must(filled.database().number("PRAGMA user_version")) == catalog_version);
+}
+
 TEST_CASE("a file that is no catalog is corrupt, and left alone") {
     Home home;
     home.open();

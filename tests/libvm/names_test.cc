@@ -138,6 +138,17 @@ TEST_CASE("what points at nothing is refused") {
     }
 }
 
+TEST_CASE("what a volume is called below /dev/mapper leads back to it") {
+    CHECK(mapper_name("vg", "lv") == "vg-lv");
+    CHECK(mapper_name("my-vg", "a--b") == "my--vg-a----b");
+    for (const auto& [group, volume] : {std::pair{"a-", "b"}, {"a", "b-"}, {"a-b-c", "d--e"}}) {
+        const Reference reference =
+            must(parse_reference("/dev/mapper/" + mapper_name(group, volume)));
+        CHECK(reference.group == group);
+        CHECK(reference.volume == volume);
+    }
+}
+
 TEST_CASE("a mapper name whose volume is missing does not mean the whole group") {
     const auto outcome = parse_reference("/dev/mapper/vg-");
     REQUIRE_FALSE(outcome.has_value());
