@@ -18,7 +18,7 @@ namespace {
 constexpr OptionSpec options[] = {
     {"chunksize", 'c', Value::chunk_size, "create: unit of allocation; 64k unless given."},
     {"feature", 'f', Value::pool_feature, "A feature of the kernel's target.", true},
-    {"lowwater", 0, Value::text, "Free data blocks at which to warn."},
+    {"lowwater", 0, Value::number, "Free data blocks at which to warn."},
     {"offset", 0, Value::size, "read, write, zero, discard: where in the volume; 0 unless given."},
     {"size", 'L', Value::size, "read, zero, discard: how much."},
     {"json", 0, Value::none, "status: as JSON."},
@@ -77,8 +77,9 @@ Result<> act(Invocation& call) {
     if (action == "extend") return bare.grow();
     if (action == "message") return send_message(bare.pool(), TRY(parse_message(arguments)));
     const ThinId id = TRY(parse_thin_id(arguments.empty() ? "" : arguments.front()));
-    const VolumeRange range{id, TRY(parse_size(call.value_or("offset", "0"), 'b')).size,
-                            TRY(parse_size(call.value_or("size", "0"), 'b')).size};
+    const Bytes offset = TRY(parse_size(call.value_or("offset", "0"), 'b')).size;
+    const Bytes length = TRY(parse_size(call.value_or("size", "0"), 'b')).size;
+    const VolumeRange range{id, offset, length};
     if (action == "read") return read_volume(bare.pool(), range, STDOUT_FILENO);
     if (action == "write") return write_volume(bare.pool(), range, STDIN_FILENO);
     if (range.length == Bytes(0)) return Error(Errc::invalid_argument, "how much? give --size");

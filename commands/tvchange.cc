@@ -33,7 +33,8 @@ constexpr OperandSpec operands[] = {
     {"VG|VG/LV", Value::group_or_volume,
      "Thin volumes, a group for all in it; or pools, for what is a pool's.", true, true},
 };
-constexpr std::string_view examples[] = {"tvchange -ay vg0/root", "tvchange -ay -K vg0/snap",
+constexpr std::string_view examples[] = {"tvchange -ay vg0/root",
+                                         "tvchange -ay -K vg0/snap",
                                          "tvchange -an vg0",
                                          "tvchange --errorwhenfull y vg0/pool0",
                                          "tvchange --lend kernel vg0/pool0",

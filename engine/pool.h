@@ -21,11 +21,11 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <variant>
 
 #include "engine/committer.h"
 #include "engine/pool_event.h"
 #include "engine/pool_features.h"
+#include "engine/pool_operation.h"
 #include "engine/reclaimer.h"
 #include "engine/shard.h"
 #include "engine/space_watch.h"
@@ -35,59 +35,6 @@ namespace thinvol {
 struct PoolOptions {
     PoolFeatures features{};
     MetadataOptions metadata{};
-};
-
-// What apply() can do to a pool, beside moving its transaction id.
-struct CreateThin {
-    ThinId id;
-};
-struct CreateSnapshot {
-    ThinId id;
-    ThinId origin;
-};
-struct RemoveThin {
-    ThinId id;
-};
-struct TrimThin {
-    ThinId id;
-    VirtualBlock from;
-};  // unmaps everything from there on; alone, perhaps in several commits
-struct GrowData {
-    DataBlocks size;
-};
-struct GrowMetadata {
-    MetadataBlocks size;
-};
-// A copy of the roots that stays while the pool goes on, for readers of the device; one at a time.
-struct ReserveMetadataSnapshot {};  // alone
-struct ReleaseMetadataSnapshot {};
-using PoolOperation = std::variant<CreateThin, CreateSnapshot, RemoveThin, TrimThin, GrowData,
-                                   GrowMetadata, ReserveMetadataSnapshot, ReleaseMetadataSnapshot>;
-
-// Several operations and the step of the transaction id, durable together or not at all.
-struct ApplyRequest {
-    std::vector<PoolOperation> operations;
-    TransactionId from{};
-    TransactionId to{};
-    Result<> outcome{};
-    void (*done)(ApplyRequest&) = nullptr;  // inside run_once()
-    void* owner = nullptr;
-    ApplyRequest* link = nullptr;
-};
-
-struct PoolStatus {
-    PoolMode mode = PoolMode::write;
-    bool needs_check = false;
-    std::string trouble;  // why the mode is not write
-    TransactionId transaction_id{};
-    DataBlocks data_size{};
-    DataBlocks data_used{};
-    MetadataBlocks metadata_size{};
-    MetadataBlocks metadata_used{};
-    MetadataBlock metadata_snapshot{};  // 0: none
-    bool writes_wait_for_space = true;  // else they fail
-    std::uint64_t commits = 0;
-    bool settled = true;  // nothing in flight and nothing to commit
 };
 
 class Pool {
@@ -114,8 +61,7 @@ public:
 
     void submit(IoRequest& request) { shard_.submit(request); }
     // Refused at once: not_found, exists, busy (a volume to be removed is open), invalid_argument,
-    // out_of_space. Everything else is decided by the commit: after io_error the transaction id on
-    // disk says whether it happened.
+    // out_of_space. All else is decided by the commit: after io_error the id on disk tells.
     void apply(ApplyRequest& request) { applies_.push(request); }
     // The owner's clock, about once a second, whatever its origin: commits what changed, ends the
     // wait for space when its time is over, and sets the pace of discards.
@@ -125,7 +71,7 @@ public:
         if (metadata_ != nullptr && metadata_->changed()) commit_wanted_ = true;
     }
 
-    // Told of each event, within run_once(), tick() and set_features().
+    // Within run_once(), tick() and set_features().
     void on_event(EventSink sink) { on_event_ = std::move(sink); }
 
     const PoolFeatures& features() const { return features_; }

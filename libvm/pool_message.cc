@@ -37,15 +37,19 @@ Result<PoolMessage> parse_message(std::span<const std::string> words) {
     };
     PoolMessage message;
     if (has("create_thin", 1)) {
-        message.operations = {CreateThin{TRY(parse_thin_id(words[1]))}};
+        const ThinId id = TRY(parse_thin_id(words[1]));
+        message.operations = {CreateThin{id}};
     } else if (has("create_snap", 2)) {
         const ThinId id = TRY(parse_thin_id(words[1]));
-        message.operations = {CreateSnapshot{id, TRY(parse_thin_id(words[2]))}};
+        const ThinId origin = TRY(parse_thin_id(words[2]));
+        message.operations = {CreateSnapshot{id, origin}};
     } else if (has("delete", 1)) {
-        message.operations = {RemoveThin{TRY(parse_thin_id(words[1]))}};
+        const ThinId id = TRY(parse_thin_id(words[1]));
+        message.operations = {RemoveThin{id}};
     } else if (has("set_transaction_id", 2)) {
-        const TransactionId from{TRY(number(words[1]))};
-        message.transaction_id.emplace(from, TransactionId{TRY(number(words[2]))});
+        const std::uint64_t from = TRY(number(words[1]));
+        const std::uint64_t to = TRY(number(words[2]));
+        message.transaction_id.emplace(TransactionId{from}, TransactionId{to});
     } else if (has("reserve_metadata_snap", 0)) {
         message.operations = {ReserveMetadataSnapshot{}};
     } else if (has("release_metadata_snap", 0)) {

@@ -52,7 +52,8 @@ done
 kill -0 $writer || fail "the writer did not wait: $(cat waiting.txt)"
 tvcreate -V 64m -T vg0/pool0 -n extra >/dev/null 2>&1
 says 'mode out_of_data_space' thinvol events vg0/pool0
-[ "$(thinvol events --json vg0/pool0 | jq -r 'select(.kind == "mode") | .mode' | tail -1)" = out_of_data_space ]
+[ "$(thinvol events --json vg0/pool0 | jq -r 'select(.kind == "mode").mode' | tail -1)" = \
+  out_of_data_space ]
 tvextend -L +32m vg0/pool0 >/dev/null
 says 'mode rw' thinvol events vg0/pool0
 kill -0 $writer || fail "the writer ended early: $(cat waiting.txt)"
