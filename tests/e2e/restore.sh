@@ -58,7 +58,7 @@ fails 5 'at least [0-9]+ metadata blocks, [0-9]+ KiB, are needed, and 16 are the
 fails 5 'No such file' tvrestore -i nothing.xml -o flat.img
 fails 5 'No such file' tvrestore -y -i flat.xml -o nothing.img
 fails 3 'Please give the XML' tvrestore -o flat.img
-fails 3 'Please give the device' tvrestore -i flat.xml
+fails 3 'Please give VG.Pool or --output' tvrestore -i flat.xml
 fails 3 'is no number' tvrestore -i flat.xml -o flat.img --transaction-id x
 head -c 5000 flat.xml > cut.xml
 fails 5 'cut.xml to flat.img: line [0-9]+: the file ends' tvrestore -y -i cut.xml -o flat.img
