@@ -18,6 +18,7 @@ namespace thinvol {
 enum class Value {
     none,  // a switch
     text,
+    number,
     size,
     extents,
     chunk_size,
@@ -40,6 +41,9 @@ enum class Value {
     discards,
     report_format,
     dump_format,
+    pool_feature,
+    pool_action,
+    seconds,
     device_map,
     lend_target,
     command,
@@ -75,6 +79,7 @@ struct CommandSpec {
     std::span<const OperandSpec> operands{};
     std::span<const Conflict> conflicts{};
     std::span<const std::string_view> examples{};
+    std::string_view instead_of_operands{};  // an option: given it or the operands, never both
     int (*run)(Invocation& invocation);
     bool hidden = false;
 };
@@ -107,7 +112,7 @@ constexpr bool well_formed(const CommandSpec& spec) {
     for (const Conflict& c : spec.conflicts) {
         if (!has(c.one) || !has(c.other)) return false;
     }
-    return true;
+    return spec.instead_of_operands.empty() || has(spec.instead_of_operands);
 }
 
 }  // namespace thinvol

@@ -247,7 +247,7 @@ Completion complete(const Environment& environment, std::vector<std::string> wor
         for (std::string& c : found.candidates) c.insert(0, word.substr(0, equals + 1));
         return found;
     }
-    if (spec->operands.empty()) return {};
+    if (spec->operands.empty() || typed.options.contains(spec->instead_of_operands)) return {};
     const OperandSpec* operand = nullptr;
     if (typed.operands < spec->operands.size()) operand = &spec->operands[typed.operands];
     else if (spec->operands.back().repeated) operand = &spec->operands.back();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "commands/lookup.h"
+#include "commands/pool_settings.h"
 #include "commands/sizing.h"
 #include "libvm/extents.h"
 #include "libvm/sizes.h"
@@ -71,11 +72,7 @@ Result<NewPool> pool_wanted(Invocation& call, Session& session, const GroupRow& 
     if (call.has("poolmetadatasize"))
         wanted.metadata_size = TRY(parse_size(call.value("poolmetadatasize"), 'm')).size;
     wanted.spare = call.value_or("poolmetadataspare", "y") == "y";
-    wanted.zero = call.value_or("zero", "y") == "y";
-    const std::string discards = call.value_or("discards", "passdown");
-    wanted.discards = discards == "passdown"     ? Discards::passdown
-                      : discards == "nopassdown" ? Discards::nopassdown
-                                                 : Discards::ignore;
+    apply_pool_settings(call, wanted.settings);
     // "Everything that is free" leaves room for the metadata and their spare.
     if (call.has("extents") && call.value("extents").find('%') != std::string::npos) {
         const auto free = TRY(FreeExtents::of(TRY(session.catalog.pvs(group.id)),

@@ -25,6 +25,8 @@ std::string help_of(const CommandSpec& spec) {
     for (const OperandSpec& o : spec.operands)
         text += fmt::format(" {}{}{}{}", o.required ? "" : "[", o.name, o.repeated ? "..." : "",
                             o.required ? "" : "]");
+    if (!spec.instead_of_operands.empty())
+        text += fmt::format(" | {} [options] --{} ...", spec.name, spec.instead_of_operands);
     text += '\n';
     if (!spec.operands.empty()) text += '\n';
     for (const OperandSpec& o : spec.operands)

@@ -175,6 +175,18 @@ Result<> Invocation::check(const std::vector<std::string>&) const {
             return Error(Errc::invalid_argument,
                          fmt::format("--{} and --{} exclude each other.", c.one, c.other));
     }
+    for (std::size_t i = 0; i < std::min(operands_.size(), spec_.operands.size()); ++i) {
+        const OperandSpec& o = spec_.operands[i];
+        if (auto checked = check_value(o.value, operands_[i]); !checked) {
+            return Error(Errc::invalid_argument,
+                         fmt::format("{}: {}", operands_[i], checked.error().text));
+        }
+    }
+    if (const auto option = spec_.instead_of_operands; !option.empty() && has(option)) {
+        if (operands_.empty()) return {};
+        return Error(Errc::invalid_argument, fmt::format("Please give \"{}\" or --{}, not both.",
+                                                         operands_.front(), option));
+    }
     std::size_t least = 0;
     bool any_number = false;
     for (const OperandSpec& o : spec_.operands) {
@@ -182,8 +194,10 @@ Result<> Invocation::check(const std::vector<std::string>&) const {
         any_number = any_number || o.repeated;
     }
     if (operands_.size() < least) {
+        const std::string_view option = spec_.instead_of_operands;
         return Error(Errc::invalid_argument,
-                     fmt::format("Please give {}: {}", spec_.operands[operands_.size()].name,
+                     fmt::format("Please give {}{}{}: {}", spec_.operands[operands_.size()].name,
+                                 option.empty() ? "" : " or --", option,
                                  spec_.operands[operands_.size()].help));
     }
     if (!any_number && operands_.size() > spec_.operands.size()) {

@@ -6,10 +6,11 @@ namespace thinvol {
 namespace {
 
 constexpr const CommandSpec* commands[] = {
-    &complete_command, &help_command, &tvchange, &tvcheck,   &tvcreate,   &tvdisplay,
-    &tvdmtable,        &tvdump,       &tvextend, &tvgcreate, &tvgextend,  &tvgreduce,
-    &tvgremove,        &tvgrename,    &tvgs,     &tvpvs,     &tvreduce,   &tvremove,
-    &tvrename,         &tvresize,     &tvs,      &tvscan,    &tvsnapshot, &version_command,
+    &complete_command, &events_command, &help_command, &pool_command, &tvchange, &tvcheck,    &tvcreate,       &tvdelta,
+    &tvdisplay, &tvdmtable,        &tvdump,       &tvextend, &tvgcreate,  &tvgextend,      &tvgreduce,
+    &tvgremove,        &tvgrename,    &tvgs,     &tvls,       &tvmetadatasize, &tvpvs,
+    &tvreduce,         &tvremove,     &tvrename, &tvrepair,   &tvresize,       &tvrestore,
+    &tvrmap,           &tvs,          &tvscan,   &tvsnapshot, &tvtrim,         &version_command,
 };
 
 }  // namespace

@@ -15,10 +15,13 @@
 namespace thinvol {
 
 extern const CommandSpec complete_command;
+extern const CommandSpec events_command;
 extern const CommandSpec help_command;
+extern const CommandSpec pool_command;
 extern const CommandSpec tvchange;
 extern const CommandSpec tvcheck;
 extern const CommandSpec tvcreate;
+extern const CommandSpec tvdelta;
 extern const CommandSpec tvdisplay;
 extern const CommandSpec tvdmtable;
 extern const CommandSpec tvdump;
@@ -29,14 +32,20 @@ extern const CommandSpec tvgreduce;
 extern const CommandSpec tvgremove;
 extern const CommandSpec tvgrename;
 extern const CommandSpec tvgs;
+extern const CommandSpec tvls;
+extern const CommandSpec tvmetadatasize;
 extern const CommandSpec tvpvs;
 extern const CommandSpec tvreduce;
 extern const CommandSpec tvremove;
 extern const CommandSpec tvrename;
+extern const CommandSpec tvrepair;
 extern const CommandSpec tvresize;
+extern const CommandSpec tvrestore;
+extern const CommandSpec tvrmap;
 extern const CommandSpec tvs;
 extern const CommandSpec tvscan;
 extern const CommandSpec tvsnapshot;
+extern const CommandSpec tvtrim;
 extern const CommandSpec version_command;
 
 std::span<const CommandSpec* const> all_commands();

@@ -3,6 +3,7 @@
 #include "commands/invocation.h"
 #include "commands/lending.h"
 #include "commands/lookup.h"
+#include "commands/pool_settings.h"
 #include "commands/table.h"
 #include "libvm/pool_lending.h"
 
@@ -16,6 +17,10 @@ constexpr OptionSpec options[] = {
     {"setactivationskip", 'k', Value::yes_no,
      "Flag the volumes to be skipped by activation, or clear the flag."},
     {"permission", 'p', Value::permission, "Whether the volumes may be written."},
+    zero_option,
+    discards_option,
+    error_when_full_option,
+    no_space_timeout_option,
     {"lend", 0, Value::lend_target, "Leave the pool to the kernel; nothing here touches it."},
     {"return", 0, Value::none, "Take the pool back, once it is decided what is new or gone."},
     {"adopt", 0, Value::text, "With --return, ID=NAME[,SIZE]: a new thin id is this volume.", true},
@@ -26,10 +31,12 @@ constexpr OptionSpec options[] = {
 constexpr Conflict conflicts[] = {{"lend", "return"}, {"lend", "activate"}, {"return", "activate"}};
 constexpr OperandSpec operands[] = {
     {"VG|VG/LV", Value::group_or_volume,
-     "Thin volumes, a group stands for all in it; to lend and take back, pools.", true, true},
+     "Thin volumes, a group for all in it; or pools, for what is a pool's.", true, true},
 };
 constexpr std::string_view examples[] = {"tvchange -ay vg0/root", "tvchange -ay -K vg0/snap",
-                                         "tvchange -an vg0", "tvchange --lend kernel vg0/pool0",
+                                         "tvchange -an vg0",
+                                         "tvchange --errorwhenfull y vg0/pool0",
+                                         "tvchange --lend kernel vg0/pool0",
                                          "tvchange --return --adopt 7=copy,10g vg0/pool0"};
 
 // The volumes of the operands by their pools: a pool's server is asked once.
@@ -94,6 +101,17 @@ int change_activation(Invocation& call, Session& session, std::vector<FoundThin>
     return status;
 }
 
+int change_pools(Invocation& call, Session& session) {
+    for (const std::string& operand : call.operands()) {
+        FoundPool found = TRY_OR_FAIL(call, find_pool(session, operand));
+        apply_pool_settings(call, found.pool);
+        const auto changed = TRY_OR_FAIL(call, change_pool(session, found.group, found.pool));
+        for (const auto& warning : changed.warnings) call.warn(warning);
+        call.say("Logical volume {} changed.", found.full_name());
+    }
+    return exit_ok;
+}
+
 int run(Invocation& call) {
     for (const char* option : {"adopt", "delete-unknown", "forget", "accept-transaction-id"}) {
         if (call.has(option) && !call.has("return"))
@@ -101,9 +119,13 @@ int run(Invocation& call) {
     }
     if (call.has("lend") || call.has("return")) return change_lending(call);
     const bool properties = call.has("setactivationskip") || call.has("permission");
-    if (!properties && !call.has("activate"))
-        return call.usage("Please give -a, -k, -p, --lend or --return.");
+    const bool of_pools = has_pool_settings(call);
+    if (!properties && !of_pools && !call.has("activate"))
+        return call.usage("Please give -a, -k, -p, a setting of a pool, --lend or --return.");
+    if (of_pools && (properties || call.has("activate")))
+        return call.usage("Settings of pools are changed by themselves: leave -a, -k and -p.");
     Session session = TRY_OR_FAIL(call, call.session());
+    if (of_pools) return change_pools(call, session);
     const auto volumes = TRY_OR_FAIL(call, find_thins(session, call.operands()));
     if (volumes.empty()) return exit_ok;
     if (properties) TRY_OR_FAIL(call, change_properties(call, session, volumes));

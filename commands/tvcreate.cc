@@ -2,6 +2,7 @@
 
 #include "commands/creation.h"
 #include "commands/lookup.h"
+#include "commands/pool_settings.h"
 #include "commands/snapshots.h"
 #include "commands/table.h"
 #include "commands/warnings.h"
@@ -24,10 +25,10 @@ constexpr OptionSpec options[] = {
     {"poolmetadatasize", 0, Value::size, "Size of a new pool's metadata."},
     {"poolmetadataspare", 0, Value::yes_no,
      "Whether the group keeps a spare for its pools' metadata; y unless given."},
-    {"zero", 'Z', Value::yes_no,
-     "Whether a new pool zeroes chunks before their first use; y unless given."},
-    {"discards", 0, Value::discards,
-     "What becomes of discards in a new pool; passdown unless given."},
+    zero_option,
+    discards_option,
+    error_when_full_option,
+    no_space_timeout_option,
     {"permission", 'p', Value::permission, "Whether the volume may be written."},
     {"setactivationskip", 'k', Value::yes_no,
      "Whether activation of the volume is skipped without -K."},

@@ -5,21 +5,23 @@
 #include <cstring>
 
 #include "commands/invocation.h"
-#include "commands/lookup.h"
+#include "commands/metadata_source.h"
 #include "commands/table.h"
 #include "engine/dump.h"
+#include "engine/metadata_walk.h"
+#include "libvm/threaded_visitor.h"
 
 namespace thinvol {
 namespace {
 
 constexpr OptionSpec options[] = {
     {"format", 'f', Value::dump_format,
-     "xml, as thin_dump writes it, or raw, an image of the metadata device; xml unless given."},
+     "xml (unless given), as thin_dump 0.9 writes it and all versions read it; xml-shared, with "
+     "what volumes share once, as 1.x does; raw, an image of the metadata device."},
     {"output", 'o', Value::file, "File to write; raw needs one."},
+    device_option,
 };
-constexpr OperandSpec operands[] = {
-    {"VG/Pool", Value::pool, "Pool, active or not."},
-};
+constexpr OperandSpec operands[] = {pool_operand};
 constexpr std::string_view examples[] = {
     "tvdump vg0/pool0 > pool.xml", "tvdump --format raw -o md.img vg0/pool0 && thin_check md.img"};
 
@@ -57,29 +59,28 @@ Result<> write_raw(BlockQueue& device, const std::string& path) {
     return {};
 }
 
+// Three steps, on as many threads: read, format, write.
 Result<> write_xml(Invocation& call, BlockQueue& device) {
-    if (!call.has("output")) {
-        return dump_xml(device, [&](std::string_view text) {
-            return write_all(STDOUT_FILENO, "standard output", std::as_bytes(std::span(text)),
-                             std::nullopt);
-        });
-    }
-    const std::string& path = call.value("output");
-    const UniqueFd fd = TRY(create_file(path));
-    return dump_xml(device, [&](std::string_view text) {
-        return write_all(fd.get(), path, std::as_bytes(std::span(text)), std::nullopt);
+    const bool to_file = call.has("output");
+    const UniqueFd fd = to_file ? TRY(create_file(call.value("output"))) : UniqueFd();
+    const std::string path = to_file ? call.value("output") : "standard output";
+    ThreadedSink sink([&](std::string_view text) {
+        return write_all(to_file ? fd.get() : STDOUT_FILENO, path, std::as_bytes(std::span(text)),
+                         std::nullopt);
     });
+    XmlWriter writer([&](std::string_view text) { return sink.write(text); });
+    ThreadedVisitor visitor(writer);
+    const bool shared = call.value_or("format", "xml") == "xml-shared";
+    TRY(walk_metadata(device, {.subtrees = shared}, visitor));
+    return sink.finish();
 }
 
 int run(Invocation& call) {
     const bool raw = call.value_or("format", "xml") == "raw";
     if (raw && !call.has("output")) return call.usage("--format raw needs a file: --output.");
-    Session session = TRY_OR_FAIL(call, call.session());
-    const FoundPool found = TRY_OR_FAIL(call, find_pool(session, call.operands().front()));
-    const auto view = TRY_OR_FAIL(call, MetadataView::open(session, found.group, found.pool));
-    TRY_OR_FAIL(call,
-                within(found.full_name(), raw ? write_raw(view->device(), call.value("output"))
-                                              : write_xml(call, view->device())));
+    MetadataSource source = TRY_OR_FAIL(call, open_metadata(call));
+    TRY_OR_FAIL(call, within(source.name, raw ? write_raw(source.device(), call.value("output"))
+                                              : write_xml(call, source.device())));
     return exit_ok;
 }
 
@@ -90,6 +91,7 @@ constexpr CommandSpec tvdump{.name = "tvdump",
                              .options = options,
                              .operands = operands,
                              .examples = examples,
+                             .instead_of_operands = device_option.name,
                              .run = run};
 static_assert(well_formed(tvdump));
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "libvm/names.h"
 #include "libvm/sizes.h"
@@ -25,6 +26,14 @@ Result<> parses(std::string_view text) {
     return {};
 }
 
+Result<> check_number(std::string_view text) {
+    std::uint64_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto outcome = std::from_chars(text.data(), end, value);
+    if (outcome.ec == std::errc() && outcome.ptr == end) return {};
+    return Error(Errc::invalid_argument, fmt::format("\"{}\" is no number", text));
+}
+
 Result<> check_device_map(std::string_view text) {
     const std::size_t equals = text.find('=');
     if (equals != std::string_view::npos && equals > 0 && equals + 1 < text.size()) return {};
@@ -37,11 +46,25 @@ constexpr std::array<std::string_view, 3> activations{"y", "n", "ay"};
 constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
 constexpr std::array<std::string_view, 3> report_formats{"basic", "json", "json_std"};
 constexpr std::array<std::string_view, 1> lend_targets{"kernel"};
-constexpr std::array<std::string_view, 2> dump_formats{"xml", "raw"};
+constexpr std::array<std::string_view, 3> dump_formats{"xml", "xml-shared", "raw"};
+constexpr std::array<std::string_view, 5> pool_features{"skip_block_zeroing", "ignore_discard",
+                                                        "no_discard_passdown", "read_only",
+                                                        "error_if_no_space"};
+constexpr std::array<std::string_view, 8> pool_actions{"create", "status", "message", "extend",
+                                                       "read",   "write",  "zero",    "discard"};
+
+Result<> check_seconds(std::string_view text) {
+    constexpr std::uint64_t day = 24 * 60 * 60;
+    std::uint64_t n = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+    if (error == std::errc() && end == text.data() + text.size() && n <= day) return {};
+    return Error(Errc::invalid_argument, "a number of seconds, a day's at most, is wanted");
+}
 
 constexpr ValueKind kinds[] = {
     {Value::none, ""},
     {Value::text, "String"},
+    {Value::number, "Number", {}, check_number},
     {Value::size, "[+|-]Size[bskmgtpe]", {}, parses<parse_size, 'm'>},
     {Value::extents, "[+|-]Number[%VG|%FREE|%PVS|%LV]", {}, parses<parse_extents>},
     {Value::chunk_size, "Size[bskmgtpe]", {}, parses<parse_size, 'k'>},
@@ -63,7 +86,10 @@ constexpr ValueKind kinds[] = {
     {Value::activation, "y|n|ay", activations},
     {Value::discards, "passdown|nopassdown|ignore", discards},
     {Value::report_format, "basic|json|json_std", report_formats},
-    {Value::dump_format, "xml|raw", dump_formats},
+    {Value::dump_format, "xml|xml-shared|raw", dump_formats},
+    {Value::pool_feature, "Feature", pool_features},
+    {Value::pool_action, "Action", pool_actions},
+    {Value::seconds, "Seconds", {}, check_seconds},
     {Value::lend_target, "kernel", lend_targets},
     {Value::device_map, "PV=Device", {}, check_device_map},
     {Value::command, "Command"},

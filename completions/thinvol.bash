@@ -20,6 +20,6 @@ _thinvol() {
     fi
 }
 
-complete -F _thinvol thinvol tvchange tvcheck tvcreate tvdisplay tvdmtable tvdump tvextend \
-    tvgcreate tvgextend tvgreduce tvgremove tvgrename tvgs tvpvs tvreduce tvremove tvrename \
-    tvresize tvs tvscan tvsnapshot
+complete -F _thinvol thinvol tvchange tvcheck tvcreate tvdelta tvdisplay tvdmtable tvdump tvextend \
+    tvgcreate tvgextend tvgreduce tvgremove tvgrename tvgs tvls tvmetadatasize tvpvs tvreduce \
+    tvremove tvrename tvrepair tvresize tvrestore tvrmap tvs tvscan tvsnapshot tvtrim

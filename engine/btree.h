@@ -44,17 +44,32 @@ public:
 
     BTree(TransactionManager& tm, Value value) : tm_(tm), value_(std::move(value)) {}
 
+    Value& value() { return value_; }
+
     Result<MetadataBlock> create() {
         Frame* frame = TRY(tm_.create_node(Value::kind, Value::size));
         return frame->at;
     }
 
     Result<std::optional<Type>> lookup(MetadataBlock root, std::uint64_t key) {
-        Frame* leaf = TRY(leaf_for(root, key));
-        const NodeView node(leaf->bytes);
-        const std::uint32_t i = node.lower_bound(key);
-        if (!node.has(i, key)) return std::optional<Type>();
-        return std::optional<Type>(Value::decode(node.value(i)));
+        const LeafView leaf = TRY(leaf_for(root, key));
+        const std::uint32_t i = leaf.node.lower_bound(key);
+        if (!leaf.node.has(i, key)) return std::optional<Type>();
+        return std::optional<Type>(Value::decode(leaf.node.value(i)));
+    }
+
+    // The leaf where a key is, or would be. Good until the tree changes or a frame is forgotten.
+    Result<LeafView> leaf_for(MetadataBlock root, std::uint64_t key) {
+        LeafView leaf{NodeView(TRY(tm_.read(root, Value::kind))->bytes)};
+        for (unsigned depth = 0; !leaf.node.is_leaf(); ++depth) {
+            if (depth > max_tree_depth) return too_deep(root);
+            const NodeView node = leaf.node;
+            const std::uint32_t i = node.child_for(key);
+            if (key >= node.key(i)) leaf.first = std::max(leaf.first, node.key(i));
+            if (i + 1 < node.entries()) leaf.last = std::min(leaf.last, node.key(i + 1) - 1);
+            leaf.node = NodeView(TRY(tm_.read(node.child(i), Value::kind))->bytes);
+        }
+        return leaf;
     }
 
     struct Entry {
@@ -104,16 +119,6 @@ public:
     Result<> drop(MetadataBlock root) { return drop_node(root, 0); }
 
 private:
-    Result<Frame*> leaf_for(MetadataBlock root, std::uint64_t key) {
-        Frame* frame = TRY(tm_.read(root, Value::kind));
-        for (unsigned depth = 0; !NodeView(frame->bytes).is_leaf(); ++depth) {
-            if (depth > max_tree_depth) return too_deep(root);
-            const NodeView node(frame->bytes);
-            const MetadataBlock child = node.child(node.child_for(key));
-            frame = TRY(tm_.read(child, Value::kind));
-        }
-        return frame;
-    }
     static Error too_deep(MetadataBlock root) {
         return {Errc::corrupt, fmt::format("the tree at metadata block {} is deeper than {} levels",
                                            root, max_tree_depth)};
@@ -173,8 +178,7 @@ Result<std::optional<typename BTree<Value>::Entry>> BTree<Value>::next(MetadataB
 
 template <class Value>
 Result<std::optional<typename BTree<Value>::Entry>> BTree<Value>::last(MetadataBlock root) {
-    Frame* frame = TRY(leaf_for(root, ~0ULL));
-    const NodeView leaf(frame->bytes);
+    const NodeView leaf = TRY(leaf_for(root, ~0ULL)).node;
     if (leaf.entries() == 0) return std::optional<Entry>();
     const std::uint32_t i = leaf.entries() - 1;
     return std::optional<Entry>(Entry{leaf.key(i), Value::decode(leaf.value(i))});

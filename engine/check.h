@@ -5,9 +5,10 @@
 //                 owner's lock)
 //             (2) every block is expanded once however often it is shared: time is that of the
 //                 blocks in use
-//             (3) a damaged image ends in findings, in bounded time, never in an assertion
+//             (3) a damaged image ends in findings, in bounded time and in memory bounded by the
+//                 blocks that were read, never in an assertion
 // Errors      io_error when the superblock cannot be read; damage is a finding, not an error
-// Threads     one
+// Threads     one caller; the mapping trees are surveyed by all workers that it gives
 // Source      the rules are at the top of engine/format.h; thin_check of thin-provisioning-tools
 //             1.x for what is worth checking
 #pragma once
@@ -17,11 +18,30 @@
 
 #include "engine/block_queue.h"
 #include "engine/superblock.h"
+#include "engine/workers.h"
 
 namespace thinvol {
 
+struct CheckOptions {
+    enum class Scope {
+        everything,
+        no_mappings,  // the trees of volumes and of details, and the space maps by themselves
+        superblock,
+        metadata_snapshot,  // its volumes only: the pool may be in use
+    } scope = Scope::everything;
+    Workers* workers = nullptr;  // null: this thread alone
+    // Told of metadata blocks that were looked at, of superblock.metadata_space_map.allocated in
+    // all; by all workers.
+    std::function<void(const Superblock& superblock, std::uint64_t blocks)> progress{};
+};
+
 struct CheckReport {
-    enum class Severity { leak, damage };  // leak: space is lost, no data is in danger
+    enum class Severity {
+        leak,  // a count is too high, or of free blocks too low: space is lost, no data is in
+               // danger
+        wrong_count,  // the other way round, or mapped_blocks; the trees are whole
+        damage,
+    };
     struct Finding {
         Severity severity;
         std::string text;
@@ -29,7 +49,18 @@ struct CheckReport {
     std::vector<Finding> findings;  // the first ones, see `unlisted`
     std::uint64_t unlisted = 0;
     std::uint64_t leaks = 0;
+    std::uint64_t wrong_counts = 0;
     std::uint64_t damages = 0;
+
+    // What is right instead of the leaks and wrong counts.
+    struct RightCount {
+        std::uint64_t of;  // a block, or a thin id
+        std::uint64_t count;
+    };
+    std::vector<RightCount> metadata_counts;
+    std::vector<RightCount> data_counts;
+    std::vector<std::uint64_t> data_bitmaps;  // whose index entry is wrong
+    std::vector<RightCount> mapped_blocks;    // of volumes
 
     Superblock superblock;
     bool superblock_valid = false;
@@ -38,10 +69,10 @@ struct CheckReport {
     std::uint64_t metadata_used = 0;
     std::uint64_t data_used = 0;
 
-    bool clean() const { return leaks == 0 && damages == 0; }
+    bool clean() const { return leaks + wrong_counts + damages == 0; }
     void add(Severity severity, std::string text);
 };
 
-Result<CheckReport> check_metadata(BlockQueue& device);
+Result<CheckReport> check_metadata(BlockQueue& device, const CheckOptions& options = {});
 
 }  // namespace thinvol

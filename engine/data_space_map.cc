@@ -90,11 +90,14 @@ Result<Frame*> DataSpaceMap::changeable_bitmap(std::uint64_t i) {
     return frame;
 }
 
-Result<std::uint32_t> DataSpaceMap::count(DataBlock b) {
+Result<std::uint32_t> DataSpaceMap::count_up_to_three(DataBlock b) {
     TRY(check_inside(b));
     Frame* frame = TRY(bitmap(b.n / entries_per_bitmap));
-    const std::uint32_t stored =
-        bitmap_get(frame->bytes, static_cast<std::uint32_t>(b.n % entries_per_bitmap));
+    return bitmap_get(frame->bytes, static_cast<std::uint32_t>(b.n % entries_per_bitmap));
+}
+
+Result<std::uint32_t> DataSpaceMap::count(DataBlock b) {
+    const std::uint32_t stored = TRY(count_up_to_three(b));
     if (stored < count_in_overflow_tree) return stored;
     const auto full = TRY(overflow_.lookup(overflow_root_, b.n));
     if (!full || *full < count_in_overflow_tree) {
@@ -124,6 +127,21 @@ Result<> DataSpaceMap::store_count(DataBlock b, std::uint32_t old, std::uint32_t
         --used_;
         entry.none_free_before = std::min(entry.none_free_before, e);
     }
+    return {};
+}
+
+Result<> DataSpaceMap::correct_index(std::uint64_t i) {
+    Frame* frame = TRY(changeable_bitmap(i));
+    IndexValue::Type& entry = index_[i].entry;
+    used_ -= entries_per_bitmap - entry.free;
+    entry.free = 0;
+    entry.none_free_before = entries_per_bitmap;
+    for (std::uint32_t e = entries_per_bitmap; e-- > 0;) {
+        if (bitmap_get(frame->bytes, e) != 0) continue;
+        ++entry.free;
+        entry.none_free_before = e;
+    }
+    used_ += entries_per_bitmap - entry.free;
     return {};
 }
 

@@ -56,8 +56,17 @@ public:
     void unreserve(DataBlock b);
 
     Result<std::uint32_t> count(DataBlock b);
+    // Cheaper: 3 stands for what is more, too.
+    Result<std::uint32_t> count_up_to_three(DataBlock b);
     Result<> increment(DataBlock b);  // of a reserved block: 0 -> 1, the reservation is used up
     Result<> decrement(DataBlock b);
+
+    // Replace what was found to be wrong, before anything else happens to the map: a count, and
+    // what the index says of a bitmap.
+    Result<> correct(DataBlock b, std::uint32_t right) {
+        return store_count(b, TRY(count(b)), right);
+    }
+    Result<> correct_index(std::uint64_t bitmap);
 
     // Blocks freed in commits that are durable and unpinned; the caller owes each a hand_back().
     std::vector<DataBlock> settle(CommitNumber durable, CommitNumber oldest_pin) {

@@ -14,6 +14,7 @@
 #include "engine/base/fifo.h"
 #include "engine/base/result.h"
 #include "engine/base/units.h"
+#include "engine/block_queue.h"
 
 namespace thinvol {
 
@@ -62,7 +63,8 @@ struct Volume {
     Bytes size{};
     bool read_only = false;
     ThinDevice* device =
-        nullptr;                // null: it was lost when the pool's last transactions were dropped
+        nullptr;  // null: it was lost when the pool's last transactions were dropped
+    BlockQueue* external_origin = nullptr;  // what unmapped blocks show, as far as it goes
     bool lost_changes = false;  // what was acknowledged was dropped: its flushes fail from now on
     Gate gate{};
     std::uint32_t requests = 0;  // submitted and not done

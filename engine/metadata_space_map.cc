@@ -110,6 +110,11 @@ Result<> MetadataSpaceMap::decrement(MetadataBlock b, CommitNumber open) {
     return {};
 }
 
+void MetadataSpaceMap::correct(MetadataBlock b, std::uint32_t right) {
+    if ((count(b) == 0) != (right == 0)) set_allocatable(b.n, right == 0);
+    set_count(b, right);
+}
+
 void MetadataSpaceMap::settle(CommitNumber durable, CommitNumber oldest_pin) {
     for (MetadataBlock b : pending_.settle(durable, oldest_pin)) {
         ASSERT(count(b) == 0);

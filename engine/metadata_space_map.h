@@ -13,6 +13,7 @@
 // Source      dm-space-map-metadata.c; this is the "batch" way of dm-thin-format section 6.7
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -22,6 +23,15 @@
 #include "engine/superblock.h"
 
 namespace thinvol {
+
+// Free blocks of a metadata device at which the kernel target tells that it runs low.
+constexpr MetadataBlocks low_water_of_metadata(MetadataBlocks size) {
+    return MetadataBlocks(std::min<std::uint64_t>(1024, size.n / 4));
+}
+// Kept back, so that freeing always works: as dm-thin, a tenth of the device and 16 MiB at most.
+constexpr MetadataBlocks metadata_reserve(MetadataBlocks size) {
+    return MetadataBlocks(std::min<std::uint64_t>(4096, size.n / 10));
+}
 
 class MetadataSpaceMap {
 public:
@@ -40,6 +50,8 @@ public:
     std::optional<MetadataBlock> allocate();  // count 0 -> 1
     Result<> increment(MetadataBlock b);
     Result<> decrement(MetadataBlock b, CommitNumber open);
+    // Replaces a count that was found to be wrong, before anything else happens to the map.
+    void correct(MetadataBlock b, std::uint32_t right);
     void grow(MetadataBlocks size);
     // See PendingFrees::settle.
     void settle(CommitNumber durable, CommitNumber oldest_pin);

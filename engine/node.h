@@ -64,6 +64,13 @@ protected:
     const std::byte* p_;
 };
 
+// A leaf, and the keys that are there or nowhere in its tree: [first, last].
+struct LeafView {
+    NodeView node;
+    std::uint64_t first = 0;
+    std::uint64_t last = ~0ULL;
+};
+
 class Node : public NodeView {
 public:
     explicit Node(std::byte* block) : NodeView(block), w_(block) {}

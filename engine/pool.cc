@@ -17,34 +17,35 @@ std::optional<ThinId> gated_volume(const PoolOperation& operation) {
     return std::nullopt;
 }
 
+// A metadata snapshot is of a commit as a whole.
+bool needs_unchanged(const ApplyRequest& request) {
+    return !request.operations.empty() &&
+           std::holds_alternative<ReserveMetadataSnapshot>(request.operations.front());
+}
+
 // Errors after which nothing was changed.
 bool refused(Errc code) { return code != Errc::io_error && code != Errc::corrupt; }
 
 DataBlocks whole_blocks(Sectors device, Sectors block) { return DataBlocks(device.n / block.n); }
 
-}  // namespace
-
-const char* name_of(PoolMode mode) {
-    switch (mode) {
-        case PoolMode::write: return "rw";
-        case PoolMode::out_of_data_space: return "out_of_data_space";
-        case PoolMode::out_of_metadata_space: return "out_of_metadata_space";
-        case PoolMode::read_only: return "ro";
-        case PoolMode::failed: return "failed";
-    }
-    return "failed";
+bool out_of_space(PoolMode mode) {
+    return mode == PoolMode::out_of_data_space || mode == PoolMode::out_of_metadata_space;
 }
+
+constexpr const char* read_only_by_features = "it was made so by its features";
+
+}  // namespace
 
 Pool::Pool(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size,
            const PoolOptions& options)
     : metadata_device_(metadata),
       data_(data),
       data_block_size_(data_block_size),
-      options_(options),
+      metadata_options_(options.metadata),
       flusher_(data),
       committer_(metadata, flusher_),
-      shard_(*this, data, data_block_size, options.zero_new_blocks),
-      reclaimer_(data, shard_.epochs(), data_block_size, options.discard_passdown) {}
+      shard_(*this, data, data_block_size),
+      reclaimer_(data, shard_.epochs(), data_block_size) {}
 
 Result<std::unique_ptr<Pool>> Pool::create(BlockQueue& metadata, BlockQueue& data,
                                            Sectors data_block_size, const PoolOptions& options) {
@@ -59,6 +60,7 @@ Result<std::unique_ptr<Pool>> Pool::create(BlockQueue& metadata, BlockQueue& dat
     pool->metadata_ =
         TRY(ThinMetadata::format(metadata, data_block_size, blocks, options.metadata));
     TRY(pool->settle());
+    TRY(pool->set_features(options.features));
     return pool;
 }
 
@@ -72,17 +74,23 @@ Result<std::unique_ptr<Pool>> Pool::open(BlockQueue& metadata, BlockQueue& data,
                                  whole_blocks(data.size(), block), md->data().size()));
     }
     std::unique_ptr<Pool> pool(new Pool(metadata, data, block, options));
-    if (md->superblock().needs_check) {
-        pool->mode_ = PoolMode::read_only;
-        pool->trouble_ = "needs_check is set in the metadata";
-    }
     pool->metadata_ = std::move(md);
+    if (pool->metadata_->superblock().needs_check)
+        pool->set_mode(PoolMode::read_only, "needs_check is set in the metadata");
+    else if (pool->metadata_->superblock().time > SnapTime::max)
+        pool->set_mode(
+            PoolMode::read_only,
+            fmt::format("its snapshot clock is {}, past its end of {}: dump the metadata "
+                        "and restore them",
+                        pool->metadata_->superblock().time, SnapTime::max));
+    TRY(pool->set_features(options.features));
     return pool;
 }
 
 // --- volumes -------------------------------------------------------------------------------------
 
-Result<Volume*> Pool::open_volume(ThinId id, Bytes size, bool read_only) {
+Result<Volume*> Pool::open_volume(ThinId id, Bytes size, bool read_only,
+                                  BlockQueue* external_origin) {
     if (const auto it = volumes_.find(id); it != volumes_.end()) {
         ++it->second.second;
         return it->second.first.get();
@@ -95,6 +103,7 @@ Result<Volume*> Pool::open_volume(ThinId id, Bytes size, bool read_only) {
     volume->size = size;
     volume->read_only = read_only;
     volume->device = device;
+    volume->external_origin = external_origin;
     return volumes_.emplace(id, std::pair(std::move(volume), 1U)).first->second.first.get();
 }
 
@@ -111,6 +120,20 @@ void Pool::close_volume(Volume& volume) {
 Volume* Pool::find_volume(ThinId id) {
     const auto it = volumes_.find(id);
     return it == volumes_.end() ? nullptr : it->second.first.get();
+}
+
+Result<> Pool::set_bounds(ThinId id, const SpaceBounds& bounds) {
+    if (metadata_ == nullptr) return Error(Errc::io_error, trouble_);
+    TRY(metadata_->set_bounds(id, bounds));
+    if (bounds == SpaceBounds()) bounds_.erase(id);
+    else bounds_[id] = bounds;
+    find_space();
+    return {};
+}
+
+Result<DataBlocks> Pool::own_blocks(ThinId id) const {
+    if (metadata_ == nullptr) return Error(Errc::io_error, trouble_);
+    return metadata_->own_blocks(id);
 }
 
 Result<Pool::VolumeUse> Pool::volume_use(ThinId id) {
@@ -130,6 +153,9 @@ Result<std::vector<ThinId>> Pool::volume_ids() {
 bool Pool::run_once() {
     metadata_device_.poll(false);
     data_.poll(false);
+    for (auto& [id, entry] : volumes_) {
+        if (entry.first->external_origin != nullptr) entry.first->external_origin->poll(false);
+    }
     bool progress = flusher_.run_once();
     if (!stalled_) {
         progress = shard_.run_once() || progress;
@@ -137,6 +163,7 @@ bool Pool::run_once() {
     }
     progress = run_commit() || progress;
     if (metadata_ != nullptr) {
+        watch_space();
         const bool came_back = reclaimer_.run_once(*metadata_, shard_.has_parked());
         progress = progress || came_back;
         if (came_back) find_space();
@@ -150,8 +177,17 @@ void Pool::run_until(const std::function<bool()>& done) {
         if (run_once()) continue;
         if (metadata_device_.in_flight() > 0) metadata_device_.poll(true);
         else if (data_.in_flight() > 0) data_.poll(true);
+        else if (BlockQueue* origin = busy_origin()) origin->poll(true);
         else return;
     }
+}
+
+BlockQueue* Pool::busy_origin() {
+    for (auto& [id, entry] : volumes_) {
+        BlockQueue* origin = entry.first->external_origin;
+        if (origin != nullptr && origin->in_flight() > 0) return origin;
+    }
+    return nullptr;
 }
 
 Result<> Pool::settle() {
@@ -170,10 +206,13 @@ bool Pool::run_commit() {
     if (progress && committer_.idle()) find_space();
     constexpr std::size_t large_transaction = 4096;  // dirty metadata blocks: 16 MiB
     if (metadata_->open_frames() > large_transaction) commit_wanted_ = true;
+    if (shard_.has_parked() && metadata_->commit_brings_space()) commit_wanted_ = true;
     if (!commit_wanted_ || stalled_ || !committer_.idle()) return progress;
     commit_wanted_ = false;
     if (!metadata_->changed()) return progress;
     committer_.start(*metadata_);
+    if (apply_ != nullptr && apply_state_ == ApplyState::sealing && !committer_.failed())
+        execute_apply();
     return true;
 }
 
@@ -181,12 +220,13 @@ bool Pool::run_commit() {
 // more.
 void Pool::find_space() {
     if (stalled_) return;
-    if (mode_ == PoolMode::out_of_data_space && metadata_->data().allocatable() > DataBlocks(0))
-        mode_ = PoolMode::write;
-    if (mode_ == PoolMode::out_of_metadata_space && metadata_->room_for_provisioning())
-        mode_ = PoolMode::write;
-    if (mode_ == PoolMode::write) trouble_.clear();
-    shard_.retry_parked();
+    const bool data =
+        metadata_ != nullptr && !full_below_ && metadata_->data().allocatable() > DataBlocks(0);
+    if ((mode_ == PoolMode::out_of_data_space && data) ||
+        (mode_ == PoolMode::out_of_metadata_space && metadata_->room_for_provisioning()))
+        set_mode(PoolMode::write, "");
+    shard_.retry_changes();
+    if (!out_of_space(mode_) || !waits_for_space()) shard_.retry_parked();
 }
 
 Result<> Pool::may_provision() const {
@@ -197,9 +237,94 @@ Result<> Pool::may_provision() const {
 }
 
 void Pool::ran_out_of(PoolMode what, const Error& error) {
-    if (mode_ > what) return;
-    mode_ = what;
-    trouble_ = error.text;
+    if (mode_ < what) set_mode(what, error.text);
+}
+
+void Pool::ran_out_below(const Error& error) {
+    full_below_ = true;
+    ran_out_of(PoolMode::out_of_data_space, error);
+}
+
+void Pool::filled_new_block() {
+    if (!std::exchange(full_below_, false)) return;
+    find_space();
+}
+
+void Pool::set_mode(PoolMode mode, std::string trouble) {
+    trouble_ = std::move(trouble);
+    if (mode == PoolMode::write) {
+        waited_too_long_ = false;
+        full_since_.reset();
+    }
+    if (std::exchange(mode_, mode) != mode) tell(PoolEvent::Kind::mode, 0, trouble_);
+}
+
+// --- features, time and events -------------------------------------------------------------------
+
+Result<> Pool::set_features(const PoolFeatures& features) {
+    const bool ignores = features.discards == Discards::ignore;
+    if (ignores != (features_.discards == Discards::ignore) && !volumes_.empty()) {
+        return Error(Errc::busy,
+                     fmt::format("{} volumes of the pool are open; discards are ignored, or not, "
+                                 "for as long as any is",
+                                 volumes_.size()));
+    }
+    features_ = features;
+    reclaimer_.set_passdown(features.discards == Discards::passdown);
+    data_watch_.set(features.low_water.n, features.fill_levels);
+    if (metadata_ != nullptr)
+        metadata_watch_.set(low_water_of_metadata(metadata_->metadata().size()).n,
+                            features.fill_levels);
+    const bool sound = metadata_ != nullptr && !metadata_->superblock().needs_check &&
+                       metadata_->superblock().time <= SnapTime::max && !stalled_;
+    if (features.read_only && mode_ < PoolMode::read_only)
+        set_mode(PoolMode::read_only, read_only_by_features);
+    else if (!features.read_only && mode_ == PoolMode::read_only && sound)
+        set_mode(PoolMode::write, "");
+    waited_too_long_ = false;
+    full_since_.reset();
+    find_space();
+    return {};
+}
+
+void Pool::tick(std::chrono::milliseconds now) {
+    commit_if_changed();
+    const auto passed = now - last_tick_.value_or(now);
+    last_tick_ = now;
+    reclaimer_.allow(features_.discard_rate, passed);
+    if (!out_of_space(mode_) || !waits_for_space()) return;
+    if (!full_since_) full_since_ = now;
+    const std::chrono::milliseconds limit = features_.no_space_timeout;
+    if (limit.count() > 0 && now - *full_since_ >= limit) {
+        waited_too_long_ = true;
+        tell(PoolEvent::Kind::no_space_timeout, 0, trouble_);
+        return shard_.retry_parked();
+    }
+    if (!full_below_) return;
+    probe_below_ = true;
+    shard_.retry_parked();
+}
+
+void Pool::tell(PoolEvent::Kind kind, unsigned percent, std::string text) {
+    if (on_event_) on_event_({kind, mode_, percent, std::move(text)});
+}
+
+void Pool::watch_space() {
+    const auto look = [&](SpaceWatch& watch, std::uint64_t free, std::uint64_t size,
+                          const char* what, PoolEvent::Kind low, PoolEvent::Kind level) {
+        const SpaceWatch::Passed passed = watch.look(size - free, size);
+        const auto text = [&] {
+            return fmt::format("{} of {} {} blocks are free", free, size, what);
+        };
+        if (passed.low_water) tell(low, 0, text());
+        if (passed.level > 0) tell(level, passed.level, text());
+    };
+    const DataSpaceMap& data = metadata_->data();
+    look(data_watch_, data.free().n, data.size().n, "data", PoolEvent::Kind::data_low_water,
+         PoolEvent::Kind::data_level);
+    const MetadataSpaceMap& map = metadata_->metadata();
+    look(metadata_watch_, map.free().n, map.size().n, "metadata",
+         PoolEvent::Kind::metadata_low_water, PoolEvent::Kind::metadata_level);
 }
 
 // --- operations ----------------------------------------------------------------------------------
@@ -213,6 +338,15 @@ bool Pool::run_apply() {
     if (apply_state_ == ApplyState::draining) {
         for (const Volume* volume : gated_) {
             if (!shard_.drained(*volume)) return false;
+        }
+        if (needs_unchanged(*apply_)) apply_state_ = ApplyState::sealing;
+        else execute_apply();
+        return true;
+    }
+    if (apply_state_ == ApplyState::sealing) {
+        if (metadata_ != nullptr && metadata_->changed() && mode_ < PoolMode::read_only) {
+            commit_wanted_ = true;  // run_commit() goes on
+            return false;
         }
         execute_apply();
         return true;
@@ -236,7 +370,8 @@ void Pool::start_apply(ApplyRequest& request) {
 }
 
 Result<> Pool::validate(const ApplyRequest& request) {
-    TRY(may_provision());
+    if (mode_ >= PoolMode::read_only)
+        return Error(Errc::read_only, fmt::format("the pool is {}: {}", name_of(mode_), trouble_));
     if (metadata_->superblock().transaction_id != request.from) {
         return Error(Errc::invalid_argument,
                      fmt::format("the pool's transaction id is {}, expected {}",
@@ -251,7 +386,9 @@ Result<> Pool::validate(const ApplyRequest& request) {
         }
         if (const auto* grow = std::get_if<GrowData>(&operation))
             TRY(metadata_->room_to_grow_data(grow->size, added));
-        if (std::holds_alternative<TrimThin>(operation)) ASSERT(request.operations.size() == 1);
+        const bool alone = std::holds_alternative<TrimThin>(operation) ||
+                           std::holds_alternative<ReserveMetadataSnapshot>(operation);
+        ASSERT(!alone || request.operations.size() == 1);
         if (const auto* create = std::get_if<CreateThin>(&operation)) {
             provisions = true;
             if (TRY(metadata_->exists(create->id)))
@@ -271,7 +408,7 @@ Result<> Pool::validate(const ApplyRequest& request) {
             TRY(metadata_->room_for_removing(gone->id, request.operations.size()));
         }
     }
-    if (provisions) TRY(metadata_->room_for_provisioning(request.operations.size()));
+    if (provisions) TRY(metadata_->room_for_new_volumes(request.operations.size()));
     return {};
 }
 
@@ -282,6 +419,8 @@ Result<> Pool::perform(PoolOperation& operation) {
             [&](const CreateSnapshot& o) { return metadata_->create_snapshot(o.id, o.origin); },
             [&](const RemoveThin& o) { return metadata_->remove(o.id); },
             [&](TrimThin& o) { return trim(o); },
+            [&](const ReserveMetadataSnapshot&) { return metadata_->reserve_metadata_snapshot(); },
+            [&](const ReleaseMetadataSnapshot&) { return metadata_->release_metadata_snapshot(); },
             [&](const GrowData& o) -> Result<> {
                 if (o.size > whole_blocks(data_.size(), data_block_size_)) {
                     return Error(Errc::invalid_argument,
@@ -323,6 +462,9 @@ void Pool::execute_apply() {
         if (i > 0 || !refused(outcome.error().code)) fail(outcome.error());
         return finish_apply(std::move(outcome));
     }
+    for (const PoolOperation& operation : apply_->operations) {
+        if (const auto* gone = std::get_if<RemoveThin>(&operation)) bounds_.erase(gone->id);
+    }
     apply_commit_ = metadata_->open_commit();
     commit_wanted_ = true;
     if (std::exchange(trim_unfinished_, false)) {
@@ -351,8 +493,7 @@ void Pool::finish_apply(Result<> outcome) {
 void Pool::fail(Error error) {
     if (stalled_) return;
     stalled_ = true;
-    trouble_ = std::move(error.text);
-    mode_ = std::max(mode_, PoolMode::read_only);
+    set_mode(std::max(mode_, PoolMode::read_only), std::move(error.text));
 }
 
 bool Pool::run_failure() {
@@ -379,7 +520,7 @@ void Pool::reload() {
     }
     metadata_.reset();
     ++generation_;
-    auto reopened = ThinMetadata::open(metadata_device_, options_.metadata);
+    auto reopened = ThinMetadata::open(metadata_device_, metadata_options_);
     if (reopened) {
         metadata_ = std::move(*reopened);
         for (auto& [id, entry] : volumes_) {
@@ -388,10 +529,11 @@ void Pool::reload() {
                 ++entry.first->device->opened;
             }
         }
+        for (const auto& [id, bounds] : bounds_)
+            ignore(metadata_->set_bounds(id, bounds), "nothing is allocated while it is read-only");
         persist_needs_check();
     } else {
-        mode_ = PoolMode::failed;
-        trouble_ += "; then " + reopened.error().text;
+        set_mode(PoolMode::failed, trouble_ + "; then " + reopened.error().text);
     }
     stalled_ = false;
     commit_wanted_ = false;
@@ -409,6 +551,34 @@ void Pool::persist_needs_check() {
            "the pool is read-only in this process either way");
 }
 
+// --- for who has nothing else to do
+// ---------------------------------------------------------------
+
+Result<> apply_now(Pool& pool, std::vector<PoolOperation> operations, TransactionId from,
+                   TransactionId to) {
+    ApplyRequest request;
+    bool done = false;
+    request.operations = std::move(operations);
+    request.from = from;
+    request.to = to;
+    request.owner = &done;
+    request.done = [](ApplyRequest& r) { *static_cast<bool*>(r.owner) = true; };
+    pool.apply(request);
+    pool.run_until([&] { return done; });
+    ASSERT(done);
+    return std::move(request.outcome);
+}
+
+Result<> submit_now(Pool& pool, IoRequest& request) {
+    bool done = false;
+    request.owner = &done;
+    request.done = [](IoRequest& r) { *static_cast<bool*>(r.owner) = true; };
+    pool.submit(request);
+    pool.run_until([&] { return done; });
+    ASSERT(done);
+    return std::move(request.outcome);
+}
+
 // --- status, pins --------------------------------------------------------------------------------
 
 PoolStatus Pool::status() const {
@@ -423,6 +593,8 @@ PoolStatus Pool::status() const {
     s.data_used = s.data_size - metadata_->data().free();
     s.metadata_size = metadata_->metadata().size();
     s.metadata_used = s.metadata_size - metadata_->metadata().free();
+    s.metadata_snapshot = metadata_->superblock().held_root;
+    s.writes_wait_for_space = waits_for_space();
     s.settled = !metadata_->changed() && committer_.idle() && reclaimer_.idle() && !stalled_;
     return s;
 }

@@ -10,26 +10,30 @@
 //
 //   write <--> out_of_data_space          (no free data block; freed or added ones lead back)
 //   write <--> out_of_metadata_space      (room is left for freeing only)
+//   write <--> read_only                  (by its features)
 //   any ---> read_only                    (needs_check on disk, or a commit failed: C8)
 //   any ---> failed                       (the metadata cannot be read any more)
+//
+// Out of space, writes that need some wait until it comes, or, after the pool's timeout or by its
+// features, fail; reads, overwrites and all that frees go on. The owner's tick() is the clock.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <variant>
 
 #include "engine/committer.h"
+#include "engine/pool_event.h"
+#include "engine/pool_features.h"
 #include "engine/reclaimer.h"
 #include "engine/shard.h"
+#include "engine/space_watch.h"
 
 namespace thinvol {
 
-enum class PoolMode { write, out_of_data_space, out_of_metadata_space, read_only, failed };
-const char* name_of(PoolMode mode);
-
 struct PoolOptions {
-    bool zero_new_blocks = true;
-    bool discard_passdown = true;
+    PoolFeatures features{};
     MetadataOptions metadata{};
 };
 
@@ -54,8 +58,11 @@ struct GrowData {
 struct GrowMetadata {
     MetadataBlocks size;
 };
-using PoolOperation =
-    std::variant<CreateThin, CreateSnapshot, RemoveThin, TrimThin, GrowData, GrowMetadata>;
+// A copy of the roots that stays while the pool goes on, for readers of the device; one at a time.
+struct ReserveMetadataSnapshot {};  // alone
+struct ReleaseMetadataSnapshot {};
+using PoolOperation = std::variant<CreateThin, CreateSnapshot, RemoveThin, TrimThin, GrowData,
+                                   GrowMetadata, ReserveMetadataSnapshot, ReleaseMetadataSnapshot>;
 
 // Several operations and the step of the transaction id, durable together or not at all.
 struct ApplyRequest {
@@ -77,6 +84,8 @@ struct PoolStatus {
     DataBlocks data_used{};
     MetadataBlocks metadata_size{};
     MetadataBlocks metadata_used{};
+    MetadataBlock metadata_snapshot{};  // 0: none
+    bool writes_wait_for_space = true;  // else they fail
     std::uint64_t commits = 0;
     bool settled = true;  // nothing in flight and nothing to commit
 };
@@ -92,20 +101,36 @@ public:
                                               const PoolOptions& options);
 
     // --- volumes. One object a thin id, however often it is opened.
-    Result<Volume*> open_volume(ThinId id, Bytes size, bool read_only);
+    Result<Volume*> open_volume(ThinId id, Bytes size, bool read_only,
+                                BlockQueue* external_origin = nullptr);
     // No request of the volume may be in flight when the last opener closes it.
     void close_volume(Volume& volume);
     Volume* find_volume(ThinId id);
+    // From now on, whether it is open or not, until it is removed. Reads the mappings of a volume
+    // that was a snapshot once; bounds of 0 and 0 end it.
+    Result<> set_bounds(ThinId id, const SpaceBounds& bounds);
+    // How many blocks the volume has of its own; not_found where no bounds are set.
+    Result<DataBlocks> own_blocks(ThinId id) const;
 
     void submit(IoRequest& request) { shard_.submit(request); }
     // Refused at once: not_found, exists, busy (a volume to be removed is open), invalid_argument,
     // out_of_space. Everything else is decided by the commit: after io_error the transaction id on
     // disk says whether it happened.
     void apply(ApplyRequest& request) { applies_.push(request); }
-    // Commits soon if anything changed; for the caller's timer.
+    // The owner's clock, about once a second, whatever its origin: commits what changed, ends the
+    // wait for space when its time is over, and sets the pace of discards.
+    void tick(std::chrono::milliseconds now);
+    // Commits soon if anything changed.
     void commit_if_changed() {
         if (metadata_ != nullptr && metadata_->changed()) commit_wanted_ = true;
     }
+
+    // Told of each event, within run_once(), tick() and set_features().
+    void on_event(EventSink sink) { on_event_ = std::move(sink); }
+
+    const PoolFeatures& features() const { return features_; }
+    // At once, in use. busy: only a pool without open volumes begins or ends to ignore discards.
+    Result<> set_features(const PoolFeatures& features);
 
     // Takes everything as far as it goes without waiting. True if anything happened.
     bool run_once();
@@ -145,6 +170,19 @@ public:
     // Whether a new block may be mapped now; the error says why not.
     Result<> may_provision() const;
     void ran_out_of(PoolMode what, const Error& error);
+    // Whether a write that finds no space waits for it.
+    bool waits_for_space() const { return !features_.error_if_no_space && !waited_too_long_; }
+    // C10: the file system below the data device is full. While it is, one waiting write a second
+    // tries.
+    void ran_out_below(const Error& error);
+    bool may_try_below() {
+        return !full_below_ || !waits_for_space() || std::exchange(probe_below_, false);
+    }
+    void filled_new_block();
+    // Whether the volume's bounds, and those of the others, let it have one more block.
+    Result<> within_bounds(const Volume& volume) const {
+        return metadata_->any_bounds() ? metadata_->within_bounds(*volume.device) : Result<>();
+    }
 
 private:
     Pool(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size,
@@ -159,13 +197,19 @@ private:
     void start_apply(ApplyRequest& request);
     void execute_apply();
     void finish_apply(Result<> outcome);
+    void set_mode(PoolMode mode, std::string trouble);
+    void tell(PoolEvent::Kind kind, unsigned percent, std::string text);
+    void watch_space();
     void find_space();
+    BlockQueue* busy_origin();
     void persist_needs_check();
 
     BlockQueue& metadata_device_;
     BlockQueue& data_;
     Sectors data_block_size_;
-    PoolOptions options_;
+    PoolFeatures features_;
+    MetadataOptions metadata_options_;
+    EventSink on_event_;
     std::unique_ptr<ThinMetadata> metadata_;  // null in mode failed
     DataFlusher flusher_;
     Committer committer_;
@@ -173,19 +217,37 @@ private:
     Reclaimer reclaimer_;
     std::map<ThinId, std::pair<std::unique_ptr<Volume>, std::uint32_t>>
         volumes_;  // and how often opened
+    std::map<ThinId, SpaceBounds> bounds_;
 
     PoolMode mode_ = PoolMode::write;
     std::string trouble_;
     bool commit_wanted_ = false;
     bool stalled_ = false;  // fail() was called and reload() has not run yet
     std::uint64_t generation_ = 0;
+    SpaceWatch data_watch_;
+    SpaceWatch metadata_watch_;
+    std::optional<std::chrono::milliseconds> last_tick_;
+    std::optional<std::chrono::milliseconds> full_since_;
+    bool waited_too_long_ = false;
+    bool full_below_ = false;
+    bool probe_below_ = false;
 
     Fifo<ApplyRequest> applies_;
     ApplyRequest* apply_ = nullptr;
-    enum class ApplyState { draining, trimming, committing } apply_state_ = ApplyState::draining;
+    enum class ApplyState {
+        draining,
+        sealing,  // needs an open transaction without changes
+        trimming,
+        committing
+    } apply_state_ = ApplyState::draining;
     std::vector<Volume*> gated_;
     bool trim_unfinished_ = false;
     CommitNumber apply_commit_{};
 };
+
+// Runs the pool until the request has ended. Only where writes do not wait for space.
+Result<> apply_now(Pool& pool, std::vector<PoolOperation> operations, TransactionId from,
+                   TransactionId to);
+Result<> submit_now(Pool& pool, IoRequest& request);
 
 }  // namespace thinvol

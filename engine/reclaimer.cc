@@ -33,6 +33,8 @@ void Reclaimer::start(Punch& punch, const Run& run) {
     punch.finished = false;
     punch.forgotten = false;
     ++punching_;
+    if (allowance_)
+        *allowance_ -= static_cast<std::int64_t>(run.length.n * to_bytes(data_block_size_).n);
     punch.request = Request{};
     punch.request.op = Op::discard;
     punch.request.at = Sector(run.first.n * data_block_size_.n);
@@ -56,7 +58,7 @@ bool Reclaimer::run_once(ThinMetadata& metadata, bool hurry) {
             --punching_;
             progress = true;
         }
-        if (!punch.busy && !runs_.empty() && passdown_ && !hurry) {
+        if (!punch.busy && !runs_.empty() && passdown_ && !hurry && allowance_.value_or(1) > 0) {
             start(punch, runs_.front());
             runs_.pop_front();
             progress = true;
@@ -68,6 +70,13 @@ bool Reclaimer::run_once(ThinMetadata& metadata, bool hurry) {
         runs_.clear();
     }
     return progress;
+}
+
+void Reclaimer::allow(Bytes rate, std::chrono::milliseconds passed) {
+    if (rate == Bytes(0)) return allowance_.reset();
+    const auto second = static_cast<std::int64_t>(rate.n);
+    const std::int64_t more = second * std::min<std::int64_t>(passed.count(), 1000) / 1000;
+    allowance_ = std::min(allowance_.value_or(0) + more, second);
 }
 
 void Reclaimer::forget() {

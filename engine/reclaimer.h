@@ -8,8 +8,10 @@
 // Source      dm-thin.c process_prepared_discard_passdown
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/block_queue.h"
@@ -21,8 +23,12 @@ class ThinMetadata;
 
 class Reclaimer {
 public:
-    Reclaimer(BlockQueue& data, EpochTracker& epochs, Sectors data_block_size, bool passdown)
-        : data_(data), epochs_(epochs), data_block_size_(data_block_size), passdown_(passdown) {}
+    Reclaimer(BlockQueue& data, EpochTracker& epochs, Sectors data_block_size)
+        : data_(data), epochs_(epochs), data_block_size_(data_block_size) {}
+
+    void set_passdown(bool passdown) { passdown_ = passdown; }
+    // `passed` went by: that much more may be discarded. A rate of 0 sets no limit.
+    void allow(Bytes rate, std::chrono::milliseconds passed);
 
     void add(std::vector<DataBlock> blocks);
     // With `hurry`, somebody waits for space: blocks come back without being punched.
@@ -54,9 +60,10 @@ private:
     BlockQueue& data_;
     EpochTracker& epochs_;
     Sectors data_block_size_;
-    bool passdown_;
-    std::deque<Batch> waiting_;  // for their epoch
-    std::deque<Run> runs_;       // may be punched
+    bool passdown_ = true;
+    std::optional<std::int64_t> allowance_;  // bytes; none: no limit
+    std::deque<Batch> waiting_;              // for their epoch
+    std::deque<Run> runs_;                   // may be punched
     std::array<Punch, 8> punches_{};
     std::size_t punching_ = 0;
 };

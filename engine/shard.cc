@@ -58,13 +58,12 @@ struct Shard::Slab {
     std::array<Part, parts_per_slab> parts;
 };
 
-Shard::Shard(Pool& pool, BlockQueue& data, Sectors data_block_size, bool zero_new_blocks)
+Shard::Shard(Pool& pool, BlockQueue& data, Sectors data_block_size)
     : pool_(pool),
       data_(data),
       block_bytes_(to_bytes(data_block_size)),
       granule_(to_bytes(data.granule())),
-      chunk_bytes_(std::min(block_bytes_.n, copy_buffer_max)),
-      zero_new_blocks_(zero_new_blocks) {
+      chunk_bytes_(std::min(block_bytes_.n, copy_buffer_max)) {
     ASSERT(granule_.n <= chunk_bytes_.n);
 }
 
@@ -147,7 +146,7 @@ bool Shard::resume_waiting() {
         Fifo<IoRequest>& waiting = volume->gate.waiting;
         while (!waiting.empty() && enter_gate(*waiting.front())) begin(waiting.pop());
     }
-    if (parked_at_gate_) retry_parked();
+    if (!at_gate_.empty()) let_in_parked();
     return !volumes.empty();
 }
 
@@ -156,6 +155,7 @@ void Shard::begin(IoRequest& request) {
     if (request.kind == IoKind::write) begin_write(request);
     else begin_unmap(request);
     if (--request.parts == 0) finish(request);
+    else if (request.parked == request.parts) leave_gate(request);
 }
 
 void Shard::begin_read(IoRequest& request) {
@@ -167,6 +167,8 @@ void Shard::begin_read(IoRequest& request) {
             if (request.outcome) request.outcome = found.error();
         } else if (*found) {
             extend(request, run, (*found)->block.n * block_bytes_.n + from, to - from, buffer);
+        } else if (shows_origin(*request.volume, at.n * block_bytes_.n + from)) {
+            begin_origin_read(request, at, from, to);
         } else {
             std::memset(buffer, 0, to - from);
         }
@@ -224,7 +226,9 @@ void Shard::begin_unmap(IoRequest& request) {
     const std::uint64_t first = divide_up(request.offset.n, block_bytes_.n);
     const std::uint64_t last = end / block_bytes_.n;
     const bool zero = request.kind == IoKind::write_zeroes;
-    if (zero && request.keep_allocated) return begin_write(request);
+    // What is unmapped shows the external origin: zeroes must be there.
+    if (zero && (request.keep_allocated || request.volume->external_origin != nullptr))
+        return begin_write(request);
     if (zero) {
         for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to, std::byte*,
                                 Run& run) {
@@ -239,11 +243,16 @@ void Shard::begin_unmap(IoRequest& request) {
             }
         });
     }
-    if (first >= last) return;
+    if (first >= last || (!zero && !takes_discards())) return;
     Part& part = new_part(request);
     part.run.data_at = first;
     part.run.length = last - first;
     unmap_step(part);
+}
+
+// Where they are ignored, and where nothing may change, a discard is taken and does nothing.
+bool Shard::takes_discards() const {
+    return pool_.features().discards != Discards::ignore && pool_.may_provision();
 }
 
 void Shard::unmap_step(Part& part) {
@@ -257,7 +266,7 @@ void Shard::unmap_step(Part& part) {
         *request.volume->device, VirtualBlock(part.run.data_at), end, unmap_step_mappings);
     if (!next && next.error().code == Errc::out_of_space && pool_.metadata().changed()) {
         pool_.want_commit();
-        return unmapped_inserts_.push(part);
+        return waiting_changes_.push(part);
     }
     if (!next) {
         if (next.error().code != Errc::out_of_space) pool_.fail(next.error());
@@ -326,6 +335,7 @@ void Shard::fail_pending(const Error& error) {
         request.outcome = error;
         finished_.push(request);
     }
+    retry_changes();
     retry_parked();
 }
 
@@ -397,6 +407,11 @@ void Shard::enter_epoch(Part& part) {
 
 // `part.io.data` was set where there is data.
 void Shard::send(Part& part, Op op, std::uint64_t at, std::uint64_t length, Step then) {
+    send_to(data_, part, op, at, length, then);
+}
+
+void Shard::send_to(BlockQueue& queue, Part& part, Op op, std::uint64_t at, std::uint64_t length,
+                    Step then) {
     part.step = then;
     part.io.op = op;
     part.io.fua = false;
@@ -407,7 +422,7 @@ void Shard::send(Part& part, Op op, std::uint64_t at, std::uint64_t length, Step
         Part& p = *static_cast<Part*>(r.owner);
         p.shard->ready_.push(p);
     };
-    if (data_.submit(part.io)) ready_.push(part);
+    if (queue.submit(part.io)) ready_.push(part);
 }
 
 void Shard::submit_run(IoRequest& request, const Run& run) {
@@ -467,6 +482,58 @@ void Shard::granule_was_read(Part& part) {
     send(part, Op::write, round_down(run.data_at, granule_), granule_.n, &Shard::run_ended);
 }
 
+// --- the external origin -------------------------------------------------------------------------
+
+bool Shard::shows_origin(const Volume& volume, std::uint64_t at) {
+    return volume.external_origin != nullptr && at < to_bytes(volume.external_origin->size()).n;
+}
+
+void Shard::begin_origin_read(IoRequest& request, VirtualBlock at, std::uint64_t from,
+                              std::uint64_t to) {
+    Part& part = new_part(request);
+    part.at = at;
+    part.from = from;
+    part.to = to;
+    part.filled = round_down(from, chunk_bytes_);
+    part.step = &Shard::origin_step;
+    part.buffer = take_buffer();
+    if (part.buffer == nullptr) want_buffer_.push(part);
+    else origin_step(part);
+}
+
+// The part's block of the origin from `filled` on into its buffer, zeroes past the origin's end.
+void Shard::read_origin(Part& part, std::uint64_t length, Step then) {
+    BlockQueue& origin = *part.request->volume->external_origin;
+    const std::uint64_t at = part.at.n * block_bytes_.n + part.filled;
+    const std::uint64_t size = to_bytes(origin.size()).n;
+    const std::uint64_t there = at < size ? std::min(length, size - at) : 0;
+    std::memset(part.buffer + there, 0, length - there);
+    if (there == 0) {
+        part.io.outcome = {};
+        part.step = then;
+        return ready_.push(part);
+    }
+    part.vec[0] = slice(part.buffer, there);
+    part.io.data = {part.vec.data(), 1};
+    send_to(origin, part, Op::read, at, there, then);
+}
+
+void Shard::origin_step(Part& part) {
+    if (part.filled >= part.to) return end_part(part, {});
+    read_origin(part, std::min(chunk_bytes_.n, block_bytes_.n - part.filled),
+                &Shard::origin_was_read);
+}
+
+void Shard::origin_was_read(Part& part) {
+    if (!part.io.outcome) return run_ended(part);
+    const std::uint64_t begin = std::max(part.from, part.filled);
+    const std::uint64_t end = std::min(part.to, part.filled + chunk_bytes_.n);
+    std::memcpy(payload(part) + (begin - part.from), part.buffer + (begin - part.filled),
+                end - begin);
+    part.filled += chunk_bytes_.n;
+    origin_step(part);
+}
+
 std::byte* Shard::take_buffer() {
     if (free_buffers_.empty()) {
         if (buffers_ * chunk_bytes_.n >= copy_memory) return nullptr;
@@ -517,22 +584,28 @@ void Shard::dispatch_block(Part& part) {
                              payload(part)});
         return end_part(part, {});
     }
-    if (!*found && request.kind == IoKind::write_zeroes && !request.keep_allocated)
+    if (!*found && request.kind == IoKind::write_zeroes && !request.keep_allocated &&
+        request.volume->external_origin == nullptr)
         return end_part(part, {});
     reserve_block(part, *found ? std::optional((*found)->block) : std::nullopt);
 }
 
 void Shard::reserve_block(Part& part, std::optional<DataBlock> old) {
     ThinMetadata& metadata = pool_.metadata();
+    ThinDevice& device = *part.request->volume->device;
+    if (auto within = pool_.within_bounds(*part.request->volume); !within)
+        return end_part(part, std::move(within));
     auto outcome = metadata.room_for_provisioning();
     const bool room = outcome.has_value();
     bool comes_back =
         metadata.changed() || metadata.metadata().free() > metadata.metadata().allocatable();
     if (room) {
+        if (!pool_.may_try_below()) return lacks_space(part, Error(Errc::out_of_space, ""));
         auto block = metadata.reserve();
         if (block) {
             part.block = *block;
             part.holds_block = true;
+            if (device.bounded != nullptr) ++device.bounded->filling;
             part.old = old;
             part.filled = 0;
             part.generation = pool_.generation();
@@ -547,7 +620,12 @@ void Shard::reserve_block(Part& part, std::optional<DataBlock> old) {
     if (comes_back) return park(part);  // blocks freed come back with the commit
     pool_.ran_out_of(room ? PoolMode::out_of_data_space : PoolMode::out_of_metadata_space,
                      outcome.error());
-    end_part(part, std::move(outcome));
+    lacks_space(part, outcome.error());
+}
+
+void Shard::lacks_space(Part& part, Error error) {
+    if (pool_.waits_for_space()) park(part);
+    else end_part(part, std::move(error));
 }
 
 // C7: a request all of whose parts are parked is outside the gate, and a snapshot does not wait for
@@ -561,21 +639,25 @@ void Shard::park(Part& part) {
 }
 
 void Shard::retry_parked() {
-    Fifo<Part> parked = parked_.take();
-    parked_at_gate_ = false;
+    at_gate_.append(parked_.take());
+    let_in_parked();
+}
+
+void Shard::let_in_parked() {
+    Fifo<Part> parked = at_gate_.take();
     while (!parked.empty()) {
         Part& part = parked.pop();
         IoRequest& request = *part.request;
         if (!request.inside_gate && !enter_gate(request)) {
-            parked_.push(part);
-            parked_at_gate_ = true;
+            at_gate_.push(part);
             continue;
         }
         --request.parked;
         ready_.push(part);
     }
-    ready_.append(unmapped_inserts_.take());
 }
+
+void Shard::retry_changes() { ready_.append(waiting_changes_.take()); }
 
 Shard::Part* Shard::cell_of(const Part& part) {
     Part* cell = cells_[cell_bucket(part)];
@@ -632,7 +714,8 @@ void Shard::start_fill(Part& part) {
         return send(part, data == nullptr ? Op::write_zeroes : Op::write, data_at, block_bytes_.n,
                     &Shard::filled);
     }
-    if (!part.old) return fill_with_zeroes(part);
+    const bool from_origin = shows_origin(*part.request->volume, part.at.n * block_bytes_.n);
+    if (!part.old && !from_origin) return fill_with_zeroes(part);
     part.step = &Shard::copy_step;
     part.buffer = take_buffer();
     if (part.buffer == nullptr) want_buffer_.push(part);
@@ -642,10 +725,11 @@ void Shard::start_fill(Part& part) {
 // A new block: payload, zeroes around it. In one write where the zeroes fit the zero area,
 // otherwise what is before and behind the payload's granules is zeroed by the device.
 void Shard::fill_with_zeroes(Part& part) {
-    const bool all = zero_new_blocks_ && block_bytes_.n <= zero_area_bytes;
+    const bool zero = pool_.features().zero_new_blocks;
+    const bool all = zero && block_bytes_.n <= zero_area_bytes;
     const std::uint64_t begin = all ? 0 : round_down(part.from, granule_);
     const std::uint64_t end = all ? block_bytes_.n : round_up(part.to, granule_);
-    const bool more = zero_new_blocks_ && !all;
+    const bool more = zero && !all;
     write_middle(part, begin, end, more ? &Shard::zero_head : &Shard::filled);
 }
 
@@ -682,6 +766,7 @@ void Shard::zero_tail(Part& part) {
 void Shard::copy_step(Part& part) {
     if (part.filled == block_bytes_.n) return filled(part);
     const std::uint64_t length = std::min(chunk_bytes_.n, block_bytes_.n - part.filled);
+    if (!part.old) return read_origin(part, length, &Shard::copy_was_read);
     part.vec[0] = slice(part.buffer, length);
     part.io.data = {part.vec.data(), 1};
     send(part, Op::read, part.old->n * block_bytes_.n + part.filled, length, &Shard::copy_was_read);
@@ -698,6 +783,7 @@ void Shard::copy_was_read(Part& part) {
             std::memcpy(into, data + (from - part.from), to - from);
         else std::memset(into, 0, to - from);
     }
+    part.vec[0] = slice(part.buffer, length);
     send(part, Op::write, part.block.n * block_bytes_.n + part.filled, length,
          &Shard::copy_was_written);
 }
@@ -711,11 +797,13 @@ void Shard::copy_was_written(Part& part) {
 // The block is written, or a step of that failed. C2: only now may a mapping point to it.
 void Shard::filled(Part& part) {
     if (!part.io.outcome) {
-        if (part.io.outcome.error().code == Errc::out_of_space) {  // C10: of the file system below
-            pool_.ran_out_of(PoolMode::out_of_data_space, part.io.outcome.error());
-        }
-        return abandon_block(part, part.io.outcome.error());
+        if (part.io.outcome.error().code != Errc::out_of_space)
+            return abandon_block(part, part.io.outcome.error());
+        pool_.ran_out_below(part.io.outcome.error());  // C10
+        release_block(part);
+        return lacks_space(part, part.io.outcome.error());
     }
+    pool_.filled_new_block();
     insert_mapping(part);
 }
 
@@ -732,20 +820,34 @@ void Shard::insert_mapping(Part& part) {
     if (outcome.error().code == Errc::out_of_space && metadata.changed()) {
         pool_.want_commit();
         part.step = &Shard::insert_mapping;
-        return unmapped_inserts_.push(part);
+        return waiting_changes_.push(part);
     }
-    if (outcome.error().code == Errc::out_of_space)
+    if (outcome.error().code == Errc::out_of_space) {
         pool_.ran_out_of(PoolMode::out_of_metadata_space, outcome.error());
-    else pool_.fail(outcome.error());
+        release_block(part);
+        return lacks_space(part, outcome.error());
+    }
+    pool_.fail(outcome.error());
     abandon_block(part, outcome.error());
 }
 
-void Shard::abandon_block(Part& part, Error error) {
+// Back to where dispatch_block() found it.
+void Shard::release_block(Part& part) {
     const bool still_reserved =
         part.holds_block && part.generation == pool_.generation() && !pool_.stalled();
-    if (still_reserved) pool_.metadata().unreserve(part.block);
+    if (still_reserved) {
+        BoundedSpace* bounded = part.request->volume->device->bounded;
+        if (bounded != nullptr) --bounded->filling;
+        pool_.metadata().unreserve(part.block);
+    }
     part.holds_block = false;
     leave_cell(part);
+    if (std::exchange(part.in_epoch, false)) epochs_.leave(part.epoch);
+    if (part.buffer != nullptr) give_buffer(std::exchange(part.buffer, nullptr));
+}
+
+void Shard::abandon_block(Part& part, Error error) {
+    release_block(part);
     end_part(part, std::move(error));
 }
 

@@ -30,7 +30,7 @@ class Pool;
 
 class Shard {
 public:
-    Shard(Pool& pool, BlockQueue& data, Sectors data_block_size, bool zero_new_blocks);
+    Shard(Pool& pool, BlockQueue& data, Sectors data_block_size);
     ~Shard();
 
     void submit(IoRequest& request);
@@ -43,11 +43,16 @@ public:
     // The volume is being closed; no request of it is left.
     void forget(const Volume& volume) { std::erase(resume_, &volume); }
 
-    // Space may have come back: requests that wait for it try again.
+    // Space may have come back, or must not be waited for any longer: writes that need some try
+    // again.
     void retry_parked();
+    // A commit may have made room in the metadata: changes that wait for that try again.
+    void retry_changes();
     // The pool dropped its last transactions: what was waiting for them to be durable fails (C8).
     void fail_pending(const Error& error);
-    bool has_parked() const { return !parked_.empty() || !unmapped_inserts_.empty(); }
+    bool has_parked() const {
+        return !parked_.empty() || !at_gate_.empty() || !waiting_changes_.empty();
+    }
     EpochTracker& epochs() { return epochs_; }
     Bytes block_bytes() const { return block_bytes_; }
 
@@ -84,6 +89,15 @@ private:
     Part& new_part(IoRequest& request);
     void end_part(Part& part, Result<> outcome);
     void send(Part& part, Op op, std::uint64_t at, std::uint64_t length, Step then);
+    void send_to(BlockQueue& queue, Part& part, Op op, std::uint64_t at, std::uint64_t length,
+                 Step then);
+    // --- the external origin
+    static bool shows_origin(const Volume& volume, std::uint64_t at);
+    void begin_origin_read(IoRequest& request, VirtualBlock at, std::uint64_t from,
+                           std::uint64_t to);
+    void read_origin(Part& part, std::uint64_t length, Step then);
+    void origin_step(Part& part);
+    void origin_was_read(Part& part);
     void enter_epoch(Part& part);
     void submit_run(IoRequest& request, const Run& run);
     void submit_aligned(IoRequest& request, const Run& run);
@@ -91,6 +105,7 @@ private:
     void read_granule(Part& part);
     void granule_was_read(Part& part);
     void run_ended(Part& part);
+    bool takes_discards() const;
     void unmap_step(Part& part);
 
     // --- blocks that need a place
@@ -98,6 +113,9 @@ private:
     void dispatch_block(Part& part);
     void reserve_block(Part& part, std::optional<DataBlock> old);
     void park(Part& part);
+    void let_in_parked();
+    void lacks_space(Part& part, Error error);
+    void release_block(Part& part);
     Part* cell_of(const Part& part);
     Part* cell_within(const Volume& volume, VirtualBlock begin, VirtualBlock end);
     void wait_for(Part& cell, Part& part, Step then);
@@ -125,7 +143,6 @@ private:
     Bytes block_bytes_;
     Bytes granule_;
     Bytes chunk_bytes_;  // of a copy buffer: a block, or a piece of a large one
-    bool zero_new_blocks_;
     EpochTracker epochs_;
 
     std::vector<std::unique_ptr<Slab>> slabs_;
@@ -136,11 +153,11 @@ private:
     std::vector<std::byte*> free_buffers_;
     std::size_t buffers_ = 0;
 
-    Fifo<Part> ready_;             // their device request ended, or they may go on
-    Fifo<Part> parked_;            // no data block free
-    Fifo<Part> unmapped_inserts_;  // filled, but no room in the metadata to map it
+    Fifo<Part> ready_;            // their device request ended, or they may go on
+    Fifo<Part> parked_;           // no data block free, or no room to map one
+    Fifo<Part> waiting_changes_;  // of the metadata, that have room after the commit
     Fifo<Part> want_buffer_;
-    bool parked_at_gate_ = false;  // of parked_, some may try again but for a closed gate
+    Fifo<Part> at_gate_;           // were parked and may try again, but for a closed gate
     Fifo<IoRequest> arrived_;      // submitted while the pool is stalled
     std::vector<Volume*> resume_;  // their gate may let waiting requests in
     Fifo<IoRequest> flushes_;

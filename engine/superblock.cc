@@ -23,6 +23,10 @@ void encode_root(const SpaceMapRoot& root, DiskSpaceMapRoot& disk) {
 
 Result<> check_identity(const DiskSuperblock& disk, ConstBlockBytes block) {
     const std::uint32_t expected = checksum_of(BlockKind::superblock, block);
+    if (disk.csum.get() != expected && disk.magic.get() != superblock_magic) {
+        return bad(fmt::format("this is no thin-pool metadata: magic {:#x}, expected {:#x}",
+                               disk.magic.get(), superblock_magic));
+    }
     if (disk.csum.get() != expected) {
         return bad(fmt::format("checksum {:#010x}, expected {:#010x}", disk.csum.get(), expected));
     }
@@ -96,6 +100,15 @@ Result<Superblock> Superblock::decode(ConstBlockBytes block) {
     if (sb.held_root != MetadataBlock(0))
         TRY(check_location("the metadata snapshot", sb.held_root, device));
     return sb;
+}
+
+Result<Superblock> Superblock::read(BlockQueue& device) {
+    alignas(metadata_block_bytes) std::array<std::byte, metadata_block_bytes> bytes;
+    TRY(within("superblock", read_now(device, Sector(0), bytes)));
+    const Superblock sb = TRY(decode(bytes));
+    if (sb.metadata_space_map.blocks <= to_metadata_blocks(device.size()).n) return sb;
+    return bad(fmt::format("it has {} metadata blocks, the device {}", sb.metadata_space_map.blocks,
+                           to_metadata_blocks(device.size())));
 }
 
 void Superblock::encode(BlockBytes block) const {

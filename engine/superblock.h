@@ -13,6 +13,7 @@
 #include <array>
 
 #include "engine/base/result.h"
+#include "engine/block_queue.h"
 #include "engine/format.h"
 
 namespace thinvol {
@@ -40,6 +41,8 @@ struct Superblock {
 
     // Checks checksum, own number, magic, flags, block size and that roots lie inside the device.
     static Result<Superblock> decode(ConstBlockBytes block);
+    // The one on the device, which is large enough for it.
+    static Result<Superblock> read(BlockQueue& device);
     // Writes the fields into `block` and its checksum; other bytes stay as they are.
     void encode(BlockBytes block) const;
 };

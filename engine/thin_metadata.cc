@@ -7,36 +7,11 @@ namespace {
 
 constexpr CommitNumber first_commit{1};
 
+std::optional<ThinMetadata::Found> found(const ThinDevice& device, const Mapping& mapping) {
+    return ThinMetadata::Found{mapping.block, device.details.snapshotted_time > mapping.time.n()};
+}
+
 }  // namespace
-
-Result<> MappingValue::retain(const NodeView& leaf) {
-    for (std::uint32_t i = 0; i < leaf.entries(); ++i)
-        TRY(data->increment(decode(leaf.value(i)).block));
-    return {};
-}
-
-Result<> RootValue::retain(const NodeView& leaf) {
-    for (std::uint32_t i = 0; i < leaf.entries(); ++i) TRY(tm->increment(decode(leaf.value(i))));
-    return {};
-}
-
-VolumeDetails DetailsValue::decode(const std::byte* p) {
-    DiskDetails disk;
-    std::memcpy(&disk, p, sizeof disk);
-    return {disk.mapped_blocks.get(),
-            {disk.transaction_id.get()},
-            disk.creation_time.get(),
-            disk.snapshotted_time.get()};
-}
-
-void DetailsValue::encode(std::byte* p, const Type& v) {
-    DiskDetails disk;
-    disk.mapped_blocks.set(v.mapped_blocks);
-    disk.transaction_id.set(v.created_in.n);
-    disk.creation_time.set(v.creation_time);
-    disk.snapshotted_time.set(v.snapshotted_time);
-    std::memcpy(p, &disk, sizeof disk);
-}
 
 ThinMetadata::ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpaceMap space_map,
                            const MetadataOptions& options)
@@ -44,6 +19,7 @@ ThinMetadata::ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpac
       tm_(cache_, std::move(space_map), first_commit),
       data_(tm_),
       mappings_(tm_, MappingValue{&data_}),
+      cached_mappings_(options.mapping_cache),
       roots_(tm_, RootValue{&tm_, &mappings_}),
       details_(tm_, {}) {}
 
@@ -121,6 +97,7 @@ Result<ThinDevice*> ThinMetadata::device(ThinId id) {
     if (!root)
         return Error(Errc::corrupt, fmt::format("thin id {} has details but no mapping tree", id));
     auto device = std::make_unique<ThinDevice>(ThinDevice{id, *root, *details});
+    if (const auto it = bounded_.find(id); it != bounded_.end()) device->bounded = &it->second;
     return devices_.emplace(id.n(), std::move(device)).first->second.get();
 }
 
@@ -180,8 +157,10 @@ Result<> ThinMetadata::remove(ThinId id) {
     TRY(room_for_removing(id));
     superblock_.details_root = TRY(details_.remove(superblock_.details_root, id.n())).root;
     superblock_.mapping_root = TRY(roots_.remove(superblock_.mapping_root, id.n())).root;
+    cached_mappings_.forget(id);
     if (gone->changed) --changed_devices_;
     devices_.erase(id.n());
+    bounded_.erase(id);
     changed_ = true;
     return {};
 }
@@ -190,15 +169,23 @@ Result<> ThinMetadata::remove(ThinId id) {
 
 Result<std::optional<ThinMetadata::Found>> ThinMetadata::lookup(const ThinDevice& device,
                                                                 VirtualBlock at) {
-    const auto mapping = TRY(mappings_.lookup(device.root, at.n));
-    if (!mapping) return std::optional<Found>();
-    if (mapping->block >= end_of(data_.size())) {
+    const MappingCache::Known known = cached_mappings_.find(device.id, at);
+    switch (known.state) {
+        case MappingCache::Known::State::unknown: break;
+        case MappingCache::Known::State::unmapped: return std::optional<Found>();
+        case MappingCache::Known::State::mapped: return found(device, known.mapping);
+    }
+    const LeafView leaf = TRY(mappings_.leaf_for(device.root, at.n));
+    cached_mappings_.learn(device.id, at, leaf, end_of(data_.size()));
+    const std::uint32_t i = leaf.node.lower_bound(at.n);
+    if (!leaf.node.has(i, at.n)) return std::optional<Found>();
+    const Mapping mapping = MappingValue::decode(leaf.node.value(i));
+    if (mapping.block >= end_of(data_.size())) {
         return Error(Errc::corrupt,
                      fmt::format("thin id {} maps block {} to data block {}, the pool has {}",
-                                 device.id, at, mapping->block, data_.size()));
+                                 device.id, at, mapping.block, data_.size()));
     }
-    return std::optional(
-        Found{mapping->block, device.details.snapshotted_time > mapping->time.n()});
+    return found(device, mapping);
 }
 
 // A volume's tree changes under the volume tree's leaf: that leaf's path is shadowed first, because
@@ -232,13 +219,20 @@ Result<> ThinMetadata::insert(ThinDevice& device, VirtualBlock at, DataBlock blo
     TRY(room({.provisioning = true}));
     const Mapping mapping{block, SnapTime::checked(superblock_.time)};
     bool is_new = false;
+    bool replaces_own = false;
     TRY(data_.increment(block));
     TRY(change_mappings(device, [&](MetadataBlock root) -> Result<MetadataBlock> {
         const auto inserted = TRY(mappings_.insert(root, at.n, mapping));
         is_new = !inserted.replaced.has_value();
+        replaces_own = !is_new && inserted.replaced->time.n() >= device.details.creation_time;
         return inserted.root;
     }));
     device.details.mapped_blocks += is_new ? 1 : 0;
+    if (device.bounded != nullptr) {
+        --device.bounded->filling;
+        device.bounded->own += replaces_own ? 0 : 1;
+    }
+    cached_mappings_.map(device.id, at, mapping);
     return {};
 }
 
@@ -246,14 +240,15 @@ Result<VirtualBlock> ThinMetadata::unmap(ThinDevice& device, VirtualBlock begin,
                                          std::uint64_t limit) {
     constexpr std::uint64_t at_once = max_entries_for(8);  // what room() counts on
     bool any = false;
-    while (limit > 0) {
-        const auto first = TRY(mappings_.next(device.root, begin.n));
-        if (!first || first->key >= end.n) return end;  // nothing there: nothing changes
+    auto first = TRY(mappings_.next(device.root, begin.n));
+    while (limit > 0 && first && first->key < end.n) {
         if (auto room_left = room({.provisioning = false, .mappings = 2 * at_once}); !room_left) {
-            if (any && room_left.error().code == Errc::out_of_space) break;
+            if (any && room_left.error().code == Errc::out_of_space) return begin;
             return std::move(room_left).error();
         }
         BTree<MappingValue>::Removed removed{};
+        mappings_.value().own_since = device.details.creation_time;
+        mappings_.value().own_released = 0;
         TRY(change_mappings(device, [&](MetadataBlock root) -> Result<MetadataBlock> {
             removed =
                 TRY(mappings_.remove_range(root, first->key, end.n, std::min(limit, at_once)));
@@ -265,17 +260,73 @@ Result<VirtualBlock> ThinMetadata::unmap(ThinDevice& device, VirtualBlock begin,
                                      device.id, device.details.mapped_blocks));
         }
         device.details.mapped_blocks -= removed.entries;
+        if (device.bounded != nullptr) device.bounded->own -= mappings_.value().own_released;
         limit -= removed.entries;
-        begin = VirtualBlock(removed.next);
+        first = TRY(mappings_.next(device.root, removed.next));
+        const VirtualBlock reached(first ? std::min(first->key, end.n) : end.n);
+        cached_mappings_.unmap(device.id, begin, reached);
+        begin = reached;
         any = true;
     }
-    return begin;
+    return first && first->key < end.n ? begin : end;
 }
 
 Result<std::optional<VirtualBlock>> ThinMetadata::highest_mapped(const ThinDevice& device) {
     const auto last = TRY(mappings_.last(device.root));
     if (!last) return std::optional<VirtualBlock>();
     return std::optional(VirtualBlock(last->key));
+}
+
+// --- space of single volumes ---------------------------------------------------------------------
+
+Result<std::uint64_t> ThinMetadata::count_own(const ThinDevice& device) {
+    std::uint64_t own = 0;
+    TRY(mappings_.for_range(device.root, 0, ~0ULL, [&](std::uint64_t, const Mapping& m) {
+        own += m.time.n() >= device.details.creation_time ? 1 : 0;
+        return true;
+    }));
+    return own;
+}
+
+Result<> ThinMetadata::set_bounds(ThinId id, const SpaceBounds& bounds) {
+    ThinDevice* volume = TRY(device(id));
+    if (bounds == SpaceBounds()) {
+        volume->bounded = nullptr;
+        bounded_.erase(id);
+        return {};
+    }
+    if (volume->bounded == nullptr) {
+        const std::uint64_t own = TRY(count_own(*volume));
+        volume->bounded = &bounded_[id];
+        volume->bounded->own = own;
+    }
+    volume->bounded->bounds = bounds;
+    return {};
+}
+
+Result<> ThinMetadata::within_bounds(const ThinDevice& device) const {
+    const BoundedSpace* space = device.bounded;
+    if (space != nullptr && space->bounds.limit > DataBlocks(0) &&
+        space->own + space->filling >= space->bounds.limit.n) {
+        return Error(Errc::out_of_space,
+                     fmt::format("thin id {} has {} blocks of its own, its limit is {}", device.id,
+                                 space->own, space->bounds.limit));
+    }
+    std::uint64_t promised = 0;  // to others
+    for (const auto& [id, other] : bounded_) {
+        if (id != device.id) promised += other.promised();
+    }
+    if (promised == 0 || data_.free().n > promised) return {};
+    return Error(Errc::out_of_space,
+                 fmt::format("{} data blocks are free, and {} reserved for other volumes",
+                             data_.free(), promised));
+}
+
+Result<DataBlocks> ThinMetadata::own_blocks(ThinId id) const {
+    const auto it = bounded_.find(id);
+    if (it == bounded_.end())
+        return Error(Errc::not_found, fmt::format("thin id {} has no bounds set", id));
+    return DataBlocks(it->second.own);
 }
 
 // --- the pool ------------------------------------------------------------------------------------
@@ -326,6 +377,46 @@ Result<> ThinMetadata::grow_metadata(MetadataBlocks size) {
     return {};
 }
 
+Result<> ThinMetadata::reserve_metadata_snapshot() {
+    ASSERT(!changed_);
+    if (superblock_.held_root != MetadataBlock(0)) {
+        return Error(Errc::busy, fmt::format("there is a metadata snapshot already, at block {}",
+                                             superblock_.held_root));
+    }
+    TRY(room({.provisioning = true}));
+    Frame* copy = TRY(tm_.create(BlockKind::superblock));
+    DiskSuperblock disk;
+    std::memcpy(&disk, superblock_bytes_.data(), sizeof disk);
+    disk.blocknr.set(copy->at.n);
+    disk.held_root.set(0);
+    disk.data_space_map_root = {};
+    disk.data_space_map_rest = {};
+    disk.metadata_space_map_root = {};
+    disk.metadata_space_map_rest = {};
+    std::memcpy(copy->bytes, &disk, sizeof disk);
+    TRY(tm_.increment(superblock_.mapping_root));
+    TRY(tm_.increment(superblock_.details_root));
+    superblock_.held_root = copy->at;
+    changed_ = true;
+    return {};
+}
+
+Result<> ThinMetadata::release_metadata_snapshot() {
+    const MetadataBlock held = superblock_.held_root;
+    if (held == MetadataBlock(0))
+        return Error(Errc::invalid_argument, "there is no metadata snapshot to release");
+    TRY(room({.provisioning = false, .mappings = data_.used().n}));
+    const Frame* copy = TRY(tm_.read(held, BlockKind::superblock));
+    DiskSuperblock disk;
+    std::memcpy(&disk, copy->bytes, sizeof disk);
+    TRY(roots_.drop(MetadataBlock(disk.data_mapping_root.get())));
+    TRY(details_.drop(MetadataBlock(disk.device_details_root.get())));
+    TRY(tm_.decrement(held));
+    superblock_.held_root = MetadataBlock(0);
+    changed_ = true;
+    return {};
+}
+
 // What sealing may allocate, given what the open transaction changed so far: a path in the details
 // tree for each changed volume, in the bitmap tree for each changed bitmap, all metadata bitmaps,
 // index, overflow tree.
@@ -349,6 +440,10 @@ Result<std::uint64_t> ThinMetadata::room_to_change(std::uint64_t mappings) {
     return paths + std::min<std::uint64_t>(mappings, data_.bitmaps_not_in_place()) + overflow_nodes;
 }
 
+Result<> ThinMetadata::room_for_new_volumes(std::uint64_t changes) {
+    return room({.provisioning = true, .new_volumes = true, .changes = changes});
+}
+
 Result<> ThinMetadata::room_for_removing(ThinId id, std::uint64_t changes) {
     return room({.provisioning = false,
                  .changes = changes,
@@ -357,9 +452,10 @@ Result<> ThinMetadata::room_for_removing(ThinId id, std::uint64_t changes) {
 
 Result<> ThinMetadata::room(const Need& need) {
     const MetadataSpaceMap& map = tm_.space_map();
-    // Kept back so that freeing always works: as dm-thin, a tenth of the device and 16 MiB at most.
     const std::uint64_t reserve =
-        need.provisioning ? std::min<std::uint64_t>(4096, map.size().n / 10) : 0;
+        !need.provisioning ? 0
+                           : metadata_reserve(map.size()).n +
+                                 (need.new_volumes ? metadata_reserve(map.size()).n / 4 : 0);
     constexpr std::uint64_t always_enough = 8192;
     if (need.provisioning && map.allocatable().n >= always_enough + reserve &&
         changed_devices_ + need.changes < 256)

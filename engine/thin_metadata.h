@@ -17,66 +17,27 @@
 #include <memory>
 #include <unordered_map>
 
-#include "engine/data_space_map.h"
+#include "engine/mapping_cache.h"
+#include "engine/space_bounds.h"
 #include "engine/superblock.h"
+#include "engine/volume_trees.h"
 
 namespace thinvol {
-
-struct MappingValue {
-    using Type = Mapping;
-    static constexpr std::uint32_t size = 8;
-    static constexpr BlockKind kind = BlockKind::mapping_node;
-    static Type decode(const std::byte* p) { return unpack(load_le<std::uint64_t>(p)); }
-    static void encode(std::byte* p, const Type& v) { store_le<std::uint64_t>(p, pack(v)); }
-    Result<> retain(const NodeView& leaf);
-    Result<> release(const Type& v) { return data->decrement(v.block); }
-    static bool refers_to_same(const Type& a, const Type& b) { return a.block == b.block; }
-    DataSpaceMap* data;
-};
-
-struct RootValue {
-    using Type = MetadataBlock;
-    static constexpr std::uint32_t size = 8;
-    static constexpr BlockKind kind = BlockKind::top_level_node;
-    static Type decode(const std::byte* p) { return MetadataBlock(load_le<std::uint64_t>(p)); }
-    static void encode(std::byte* p, Type v) { store_le<std::uint64_t>(p, v.n); }
-    Result<> retain(const NodeView& leaf);
-    Result<> release(Type root) { return mappings->drop(root); }
-    static bool refers_to_same(Type a, Type b) { return a == b; }
-    TransactionManager* tm;
-    BTree<MappingValue>* mappings;
-};
-
-struct VolumeDetails {
-    std::uint64_t mapped_blocks = 0;
-    TransactionId created_in{};
-    std::uint32_t creation_time = 0;
-    std::uint32_t snapshotted_time = 0;
-};
-
-struct DetailsValue {
-    using Type = VolumeDetails;
-    static constexpr std::uint32_t size = sizeof(DiskDetails);
-    static constexpr BlockKind kind = BlockKind::details_node;
-    static Type decode(const std::byte* p);
-    static void encode(std::byte* p, const Type& v);
-    Result<> retain(const NodeView&) { return {}; }
-    Result<> release(const Type&) { return {}; }
-    static bool refers_to_same(const Type&, const Type&) { return true; }
-};
 
 // A volume as the open transaction sees it.
 struct ThinDevice {
     ThinId id;
     MetadataBlock root;
     VolumeDetails details;
-    bool changed = false;        // details differ from the details tree
-    CommitNumber last_change{};  // the commit that will hold, or holds, its latest change
-    std::uint32_t opened = 0;    // by volumes in use; keeps the object in memory
+    bool changed = false;             // details differ from the details tree
+    CommitNumber last_change{};       // the commit that will hold, or holds, its latest change
+    std::uint32_t opened = 0;         // by volumes in use; keeps the object in memory
+    BoundedSpace* bounded = nullptr;  // null: no bounds are set
 };
 
 struct MetadataOptions {
     std::size_t cache_blocks = 16384;  // clean metadata blocks kept in memory
+    Bytes mapping_cache{32 << 20};     // for mappings: 8 bytes a block
 };
 
 // A transaction on its way to the device.
@@ -111,6 +72,8 @@ public:
         bool shared;  // dm-thin's rule: the mapping is older than the volume's last snapshot
     };
     Result<std::optional<Found>> lookup(const ThinDevice& device, VirtualBlock at);
+    // Other threads may ask it, within its own rules, for as long as this object lives.
+    const MappingCache& mapping_cache() const { return cached_mappings_; }
     // Maps a reserved block; what was mapped there before loses a reference.
     Result<> insert(ThinDevice& device, VirtualBlock at, DataBlock block);
     // Unmaps [begin, end), about `limit` mappings at most, fewer where the metadata device has no
@@ -122,6 +85,12 @@ public:
 
     Result<DataBlock> reserve() { return data_.reserve(); }
     void unreserve(DataBlock b) { data_.unreserve(b); }
+
+    // --- space of single volumes, see space_bounds.h
+    Result<> set_bounds(ThinId id, const SpaceBounds& bounds);
+    bool any_bounds() const { return !bounded_.empty(); }
+    Result<> within_bounds(const ThinDevice& device) const;
+    Result<DataBlocks> own_blocks(ThinId id) const;
     void hand_back(DataBlock b) { data_.hand_back(b); }
 
     // --- the pool ----------------------------------------------------------------------------
@@ -131,6 +100,10 @@ public:
     // Whether grow_data() will find room, once the metadata device has `added` blocks more.
     Result<> room_to_grow_data(DataBlocks size, MetadataBlocks added) const;
     Result<> grow_metadata(MetadataBlocks size);
+    // The held root: a copy of the superblock whose trees stay. Only while nothing is changed, so
+    // that the copy is of what is committed, or being committed.
+    Result<> reserve_metadata_snapshot();
+    Result<> release_metadata_snapshot();
     const Superblock& superblock() const { return superblock_; }
     const DataSpaceMap& data() const { return data_; }
     const MetadataSpaceMap& metadata() const { return tm_.space_map(); }
@@ -138,7 +111,14 @@ public:
     Result<> room_for_provisioning(std::uint64_t changes = 1) {
         return room({.provisioning = true, .changes = changes});
     }
+    // As that, with more kept back: new volumes are refused before writes are.
+    Result<> room_for_new_volumes(std::uint64_t changes);
     Result<> room_for_removing(ThinId id, std::uint64_t changes = 1);
+    // Whether blocks that the open transaction freed may come back with its commit.
+    bool commit_brings_space() const {
+        return changed_ && (data_.coming_back() > DataBlocks(0) ||
+                            tm_.space_map().free() > tm_.space_map().allocatable());
+    }
 
     // --- commits -----------------------------------------------------------------------------
     bool changed() const { return changed_; }
@@ -168,6 +148,7 @@ private:
     Result<> load(const Superblock& superblock);
     struct Need {
         bool provisioning;
+        bool new_volumes = false;
         std::uint64_t changes = 1;
         std::uint64_t mappings =
             max_entries_for(8);  // whose counts may change: those of a leaf that is copied
@@ -175,6 +156,7 @@ private:
     Result<> room(const Need& need);
     std::uint64_t room_to_seal() const;
     Result<std::uint64_t> room_to_change(std::uint64_t mappings);
+    Result<std::uint64_t> count_own(const ThinDevice& device);
     void touch(ThinDevice& device);
     template <class Change>
     Result<> change_mappings(ThinDevice& device, Change&& change);
@@ -184,6 +166,7 @@ private:
     TransactionManager tm_;
     DataSpaceMap data_;
     BTree<MappingValue> mappings_;
+    MappingCache cached_mappings_;
     BTree<RootValue> roots_;
     BTree<DetailsValue> details_;
     Superblock superblock_;
@@ -192,6 +175,7 @@ private:
     CommitNumber durable_{};
     std::map<CommitNumber, std::uint32_t> pins_;
     std::unordered_map<std::uint32_t, std::unique_ptr<ThinDevice>> devices_;
+    std::map<ThinId, BoundedSpace> bounded_;
     std::uint64_t changed_devices_ = 0;
     bool changed_ = false;
 };

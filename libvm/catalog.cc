@@ -78,8 +78,8 @@ LvRow read_lv(const Statement& s) {
 }
 
 const std::string pool_query = fmt::format(
-    "SELECT {}, chunk_sectors, transaction_id, next_thin_id, zero, discards, lent_to FROM pool "
-    "JOIN lv USING(id) ",
+    "SELECT {}, chunk_sectors, transaction_id, next_thin_id, zero, discards, error_when_full, "
+    "no_space_timeout, lent_to FROM pool JOIN lv USING(id) ",
     lv_columns);
 PoolRow read_pool(const Statement& s) {
     return {read_lv(s),
@@ -88,7 +88,9 @@ PoolRow read_pool(const Statement& s) {
             static_cast<std::uint32_t>(s.integer(10)),
             s.integer(11) != 0,
             value_of(discards_words, s.view(12)),
-            value_of(lent_words, s.view(13))};
+            s.integer(13) != 0,
+            s.integer(14),
+            value_of(lent_words, s.view(15))};
 }
 
 const std::string thin_query = fmt::format(
@@ -318,10 +320,11 @@ static Result<std::int64_t> add_lv(Database& db, const LvRow& r) {
 Result<std::int64_t> Catalog::add_pool(const PoolRow& r) {
     const std::int64_t id = TRY(add_lv(db_, r.lv));
     TRY(db_.run(
-        "INSERT INTO pool(id, vg_id, chunk_sectors, transaction_id, next_thin_id, zero, discards) "
-        "VALUES(?,?,?,?,?,?,?)",
+        "INSERT INTO pool(id, vg_id, chunk_sectors, transaction_id, next_thin_id, zero, discards, "
+        "error_when_full, no_space_timeout) VALUES(?,?,?,?,?,?,?,?,?)",
         id, r.lv.vg_id, signed_of(r.chunk_size.n), signed_of(r.transaction_id.n),
-        std::int64_t{r.next_thin_id}, std::int64_t{r.zero}, word_of(discards_words, r.discards)));
+        std::int64_t{r.next_thin_id}, std::int64_t{r.zero}, word_of(discards_words, r.discards),
+        std::int64_t{r.error_when_full}, r.no_space_timeout));
     return id;
 }
 Result<std::int64_t> Catalog::add_thin(const ThinRow& r) {
@@ -368,6 +371,13 @@ Result<> Catalog::set_read_only(std::int64_t lv_id, bool read_only) {
 }
 Result<> Catalog::set_skip_activation(std::int64_t lv_id, bool skip) {
     return db_.run("UPDATE thin SET skip_activation = ? WHERE id = ?", std::int64_t{skip}, lv_id);
+}
+Result<> Catalog::set_pool_settings(const PoolRow& r) {
+    return db_.run(
+        "UPDATE pool SET zero = ?, discards = ?, error_when_full = ?, no_space_timeout = ? WHERE "
+        "id = ?",
+        std::int64_t{r.zero}, word_of(discards_words, r.discards), std::int64_t{r.error_when_full},
+        r.no_space_timeout, r.lv.id);
 }
 Result<> Catalog::set_thin_size(std::int64_t id, Bytes size) {
     return db_.run("UPDATE thin SET size_bytes = ? WHERE id = ?", signed_of(size.n), id);

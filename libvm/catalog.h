@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "engine/base/units.h"
+#include "engine/pool_features.h"
 #include "libvm/environment.h"
 #include "libvm/sqlite.h"
 
@@ -58,8 +59,6 @@ struct LvRow {
     std::int64_t created = 0;
 };
 
-enum class Discards { passdown, nopassdown, ignore };
-
 // Who may open a pool instead of us.
 enum class LentTo { nobody, kernel };
 
@@ -70,6 +69,8 @@ struct PoolRow {
     std::uint32_t next_thin_id = 0;
     bool zero = true;
     Discards discards = Discards::passdown;
+    bool error_when_full = false;
+    std::int64_t no_space_timeout = 60;  // seconds; 0: for ever
     LentTo lent_to = LentTo::nobody;
 };
 
@@ -158,6 +159,8 @@ public:
     Result<> rename_group(std::int64_t id, std::string_view name);
     Result<> set_read_only(std::int64_t lv_id, bool read_only);
     Result<> set_skip_activation(std::int64_t lv_id, bool skip);
+    // zero, discards, error_when_full, no_space_timeout.
+    Result<> set_pool_settings(const PoolRow& row);
     Result<> set_thin_size(std::int64_t id, Bytes size);
     Result<> set_next_thin_id(std::int64_t pool_id, std::uint32_t next);
     Result<> set_transaction_id(std::int64_t pool_id, TransactionId id);

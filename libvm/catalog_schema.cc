@@ -106,7 +106,9 @@ Result<> create_version_1(Database& db) {
     return db.run("INSERT INTO meta(key, value) VALUES('environment', ?)", new_uuid());
 }
 
-constexpr const char* version_2_lending = R"(
+constexpr const char* version_2 = R"(
+ALTER TABLE pool ADD COLUMN error_when_full INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pool ADD COLUMN no_space_timeout INTEGER NOT NULL DEFAULT 60;
 ALTER TABLE pool ADD COLUMN lent_to TEXT NOT NULL DEFAULT 'nobody'
   CHECK(lent_to IN ('nobody', 'kernel'));
 )";
@@ -120,7 +122,7 @@ Result<> migrate(Database& db) {
         auto transaction = TRY(Transaction::begin(db));
         version = TRY(version_of()).value_or(0);  // another process may have been first
         if (version < 1) TRY(create_version_1(db));
-        if (version < 2) TRY(db.execute(version_2_lending));
+        if (version < 2) TRY(db.execute(version_2));
         // The triggers name the columns of their tables.
         for (const std::string_view table : group_tables) {
             TRY(drop_log_triggers(db, table));

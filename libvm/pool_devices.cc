@@ -47,6 +47,19 @@ Result<> PoolDevices::append(Session& session, const GroupRow& group, const Pool
     return {};
 }
 
+Result<std::unique_ptr<LinearQueue>> PoolDevices::beside(Session& session, const GroupRow& group,
+                                                         std::int64_t lv_id, SegmentRole role) {
+    auto queue = std::make_unique<LinearQueue>(std::vector<LinearSegment>());
+    for (const SegmentRow& s : TRY(session.catalog.segments_of(lv_id, role, false))) {
+        BlockQueue* device = TRY(pv(session, group.id, s.pv_id));
+        const Pv& under = pvs_.at(s.pv_id);
+        const Sector start = end_of(under.row.data_start + group.extent_size * s.pv_start.n);
+        TRY(under.opened.allocate(start, group.extent_size * s.length.n));
+        queue->append({device, start, group.extent_size * s.length.n});
+    }
+    return queue;
+}
+
 Result<> PoolDevices::add_segments(Session& session, const GroupRow& group, const PoolRow& pool) {
     TRY(append(session, group, pool, SegmentRole::metadata, true, metadata_, metadata_segments_));
     return append(session, group, pool, SegmentRole::data, true, data_, data_segments_);

@@ -23,6 +23,9 @@ public:
 
     BlockQueue& metadata() { return *metadata_; }
     BlockQueue& data() { return *data_; }
+    // The extents of another volume of the group, with space ahead; stands on this object.
+    Result<std::unique_ptr<LinearQueue>> beside(Session& session, const GroupRow& group,
+                                                std::int64_t lv_id, SegmentRole role);
     // Segments the catalog has, and the devices do not have yet.
     Result<> add_segments(Session& session, const GroupRow& group, const PoolRow& pool);
     // Segments the devices have, and the catalog has no more: growing was undone.

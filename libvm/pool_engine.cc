@@ -9,8 +9,12 @@
 namespace thinvol {
 namespace {
 
-PoolOptions options_of(const PoolRow& pool) {
-    return {.zero_new_blocks = pool.zero, .discard_passdown = pool.discards == Discards::passdown};
+// A short-lived command has nobody who would make room while it waits.
+PoolOptions options_of(const PoolRow& pool, bool serves_clients) {
+    PoolOptions options;
+    options.features = features_of(pool);
+    if (!serves_clients) options.features.error_if_no_space = true;
+    return options;
 }
 
 // What lay on the extents before must not be taken for metadata, now or by a repair; and zeroes
@@ -24,6 +28,15 @@ Result<> clear_metadata(BlockQueue& metadata) {
 }
 
 }  // namespace
+
+PoolFeatures features_of(const PoolRow& pool) {
+    PoolFeatures features;
+    features.zero_new_blocks = pool.zero;
+    features.discards = pool.discards;
+    features.error_if_no_space = pool.error_when_full;
+    features.no_space_timeout = std::chrono::seconds(pool.no_space_timeout);
+    return features;
+}
 
 Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const GroupRow& group,
                                                    const PoolRow& row, Ring* ring,
@@ -49,10 +62,11 @@ Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const Group
         TRY(within(context, clear_metadata(local->devices_->metadata())));
         local->pool_ =
             TRY(within(context, Pool::create(local->devices_->metadata(), local->devices_->data(),
-                                             pool.chunk_size, options_of(pool))));
+                                             pool.chunk_size, options_of(pool, serves_clients))));
     } else {
-        local->pool_ = TRY(within(context, Pool::open(local->devices_->metadata(),
-                                                      local->devices_->data(), options_of(pool))));
+        local->pool_ =
+            TRY(within(context, Pool::open(local->devices_->metadata(), local->devices_->data(),
+                                           options_of(pool, serves_clients))));
     }
     TRY(within(context, PoolOwner(session, *local, pool, nullptr).recover()));
     return local;
@@ -61,31 +75,6 @@ Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const Group
 LocalPool::~LocalPool() {
     if (pool_)
         ignore(pool_->settle(), "what was promised is durable; the rest is a discard or two");
-}
-
-Result<> LocalPool::apply(std::vector<PoolOperation> operations, TransactionId from,
-                          TransactionId to) {
-    ApplyRequest request;
-    bool done = false;
-    request.operations = std::move(operations);
-    request.from = from;
-    request.to = to;
-    request.owner = &done;
-    request.done = [](ApplyRequest& r) { *static_cast<bool*>(r.owner) = true; };
-    pool_->apply(request);
-    pool_->run_until([&] { return done; });
-    ASSERT(done);
-    return std::move(request.outcome);
-}
-
-Result<> LocalPool::run(IoRequest& request) {
-    bool done = false;
-    request.owner = &done;
-    request.done = [](IoRequest& r) { *static_cast<bool*>(r.owner) = true; };
-    pool_->submit(request);
-    pool_->run_until([&] { return done; });
-    ASSERT(done);
-    return std::move(request.outcome);
 }
 
 }  // namespace thinvol

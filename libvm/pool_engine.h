@@ -17,6 +17,8 @@
 
 namespace thinvol {
 
+PoolFeatures features_of(const PoolRow& pool);
+
 class PoolEngine {
 public:
     virtual ~PoolEngine() = default;
@@ -42,8 +44,10 @@ public:
         body(*pool_, *devices_);
     }
     Result<> apply(std::vector<PoolOperation> operations, TransactionId from,
-                   TransactionId to) override;
-    Result<> run(IoRequest& request) override;
+                   TransactionId to) override {
+        return apply_now(*pool_, std::move(operations), from, to);
+    }
+    Result<> run(IoRequest& request) override { return submit_now(*pool_, request); }
 
     Pool& pool() { return *pool_; }
     PoolDevices& devices() { return *devices_; }

@@ -338,6 +338,10 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const DeactivateReques
 
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const RefreshRequest&) {
     if (exports_ == nullptr) return PoolAnswer{};
+    const PoolFeatures features = features_of(TRY(session_.catalog.pool(pool_id_)));
+    Result<> set;
+    engine_.call([&](Pool& pool, PoolDevices&) { set = pool.set_features(features); });
+    TRY(std::move(set));
     for (const ThinRow& volume : TRY(session_.catalog.thins_of_pool(pool_id_))) {
         if (exports_->has(volume.lv.id)) exports_->update(volume);
     }
@@ -359,11 +363,15 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const StatusRequest&) 
         answer.metadata_used = s.metadata_used.n;
         answer.commits = s.commits;
         answer.flushes = devices.flushes();
+        answer.writes_wait_for_space = s.writes_wait_for_space;
     });
     if (exports_ != nullptr) answer.active = exports_->list();
     return answer;
 }
 
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const WaitEventsRequest&) {
+    return Error(Errc::unsupported, "only a server has events");
+}
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const PinRequest&) {
     return Error(Errc::unsupported, "pins belong to a connection");
 }

@@ -55,6 +55,7 @@ private:
     Result<PoolAnswer> perform(const std::string& id, const StatusRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const RefreshRequest& request);
     // A connection's own business (control_server.h).
+    Result<PoolAnswer> perform(const std::string& id, const WaitEventsRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const PinRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const ReadMetadataRequest& request);
 

@@ -24,10 +24,13 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExtendPoolRequest, data, metadata, pv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WaitEventsRequest, after, wait_ms)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoggedEvent, number, time, kind, mode, percent, text)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActiveVolume, lv_id, clients, mapped_blocks, uri)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolAnswer, warnings, names, mode, trouble, needs_check,
                                    transaction_id, data_blocks, data_used, metadata_blocks,
-                                   metadata_used, flushes, commits, pid, active, bytes_following)
+                                   metadata_used, flushes, commits, pid, writes_wait_for_space,
+                                   active, events, bytes_following)
 void to_json(nlohmann::json& j, const StatusRequest&) { j = nlohmann::json::object(); }
 void from_json(const nlohmann::json&, StatusRequest&) {}
 void to_json(nlohmann::json& j, const RefreshRequest&) { j = nlohmann::json::object(); }
@@ -42,8 +45,8 @@ using What = decltype(PoolRequest::what);
 
 // In the order of the variant.
 constexpr std::array<std::string_view, std::variant_size_v<What>> words{
-    "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "activate",
-    "deactivate",   "status",         "refresh",       "pin",         "read_metadata"};
+    "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "activate",     "deactivate",
+    "status",       "refresh",        "wait_events",   "pin",         "read_metadata"};
 
 template <std::size_t i = 0>
 What parse_what(std::string_view word, const Json& arguments) {
@@ -59,6 +62,12 @@ Error not_understood(const char* what, const std::exception& e) {
 }
 
 }  // namespace
+
+std::string to_json(const LoggedEvent& event) {
+    Json json;
+    to_json(json, event);
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 std::string to_json(const PoolRequest& request) {
     Json arguments;

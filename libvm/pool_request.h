@@ -15,6 +15,7 @@
 
 #include "engine/base/result.h"
 #include "engine/pool.h"
+#include "libvm/event_log.h"
 
 namespace thinvol {
 
@@ -48,8 +49,13 @@ struct DeactivateRequest {
     std::vector<std::int64_t> lv_ids;
 };
 struct StatusRequest {};
-// Names of volumes changed in the catalog.
+// Names of volumes, or settings of the pool, changed in the catalog.
 struct RefreshRequest {};
+// Events numbered above `after`; if there are none, the first one within `wait_ms`.
+struct WaitEventsRequest {
+    std::uint64_t after = 0;
+    std::uint64_t wait_ms = 0;
+};
 // The durable transaction stays as it is while this connection lives; answered with its superblock
 // and size.
 struct PinRequest {};
@@ -62,8 +68,8 @@ struct ReadMetadataRequest {
 struct PoolRequest {
     std::string id;
     std::variant<MakeVolumesRequest, RemoveVolumesRequest, ResizeVolumeRequest, ExtendPoolRequest,
-                 ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest, PinRequest,
-                 ReadMetadataRequest>
+                 ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest,
+                 WaitEventsRequest, PinRequest, ReadMetadataRequest>
         what;
 };
 
@@ -85,11 +91,15 @@ struct PoolAnswer {
     std::uint64_t data_blocks = 0, data_used = 0, metadata_blocks = 0, metadata_used = 0;
     std::uint64_t flushes = 0, commits = 0;
     std::int64_t pid = 0;
+    bool writes_wait_for_space = false;
     std::vector<ActiveVolume> active;
+    // Of WaitEventsRequest.
+    std::vector<LoggedEvent> events;
     // Of PinRequest and ReadMetadataRequest: bytes that follow the answer.
     std::uint64_t bytes_following = 0;
 };
 
+std::string to_json(const LoggedEvent& event);
 std::string to_json(const PoolRequest& request);
 Result<PoolRequest> request_from_json(std::string_view text);
 std::string to_json(const Result<PoolAnswer>& answer);

@@ -23,12 +23,13 @@ namespace thinvol {
 namespace {
 
 constexpr auto lock_wait = std::chrono::seconds(10);
-constexpr auto commit_interval = std::chrono::seconds(1);
+constexpr auto tick_interval = std::chrono::seconds(1);
 constexpr auto patience = std::chrono::seconds(10);  // with the last clients and commits
 constexpr auto idle_limit =
     std::chrono::seconds(10);  // without ever having been asked to activate anything
 constexpr std::size_t control_connections_max = 64;
 constexpr std::uint64_t read_blocks_max = 2048;
+constexpr std::uint64_t longest_wait_ms = 60'000;  // for an event
 
 // The pool on the reactor's thread, for others.
 class ServedPool : public PoolEngine {
@@ -150,6 +151,7 @@ private:
     std::unique_ptr<ServedPool> served_;
     std::unique_ptr<ServedExports> exports_;
     std::unique_ptr<PoolOwner> owner_;
+    EventLog events_;
     UniqueFd control_socket_;
     UniqueFd signals_;
     std::mutex request_mutex_;
@@ -182,6 +184,7 @@ Result<> Server::open(const std::string& pool_uuid) {
             return Error(Errc::exists, "the pool is served already");
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
+    local_->pool().on_event([this](const PoolEvent& e) { events_.add(e, session_.now()); });
     TRY(make_private_directory(environment_.run_dir));
     nbd_ = std::make_unique<NbdServer>(reactor_, local_->pool());
     nbd_->listen(TRY(listen_on(environment_.nbd_socket(pool_uuid))));
@@ -204,7 +207,10 @@ Result<> Server::open(const std::string& pool_uuid) {
     });
     if (ring_)
         reactor_.watch(ring_->event_fd(), EPOLLIN, [this](std::uint32_t) { ring_->acknowledge(); });
-    reactor_.every(commit_interval, [this] { local_->pool().commit_if_changed(); });
+    reactor_.every(tick_interval, [this] {
+        local_->pool().tick(std::chrono::duration_cast<std::chrono::milliseconds>(
+            std::chrono::steady_clock::now().time_since_epoch()));
+    });
     return {};
 }
 
@@ -214,6 +220,12 @@ void Server::stop() {
     stop_began_ = std::chrono::steady_clock::now();
     nbd_->stop_listening();
     nbd_->drop_clients();
+    events_.close();
+    // Nobody is left to wait, for space or for discards at an even pace.
+    PoolFeatures hurried = local_->pool().features();
+    hurried.error_if_no_space = true;
+    hurried.discard_rate = Bytes(0);
+    ignore(local_->pool().set_features(hurried), "these two can always be set");
     local_->pool().commit_if_changed();
     reactor_.every(std::chrono::milliseconds(20), [] {});  // looks again soon
 }
@@ -299,6 +311,12 @@ void Server::converse(ControlConnection& connection) {
 Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<PinnedReader>& pinned,
                                    std::vector<std::byte>& following) {
     if (std::holds_alternative<PinRequest>(request.what)) return pin(pinned, following);
+    if (const auto* wait = std::get_if<WaitEventsRequest>(&request.what)) {
+        PoolAnswer answer;
+        answer.events = events_.after(
+            wait->after, std::chrono::milliseconds(std::min(wait->wait_ms, longest_wait_ms)));
+        return answer;
+    }
     if (const auto* read_request = std::get_if<ReadMetadataRequest>(&request.what)) {
         if (!pinned) return Error(Errc::invalid_argument, "nothing is pinned on this connection");
         return read(*pinned, *read_request, following);

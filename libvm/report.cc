@@ -1,14 +1,13 @@
 #include "libvm/report.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 #include <map>
 #include <numeric>
 
 #include "libvm/pool_access.h"
+#include "libvm/report_format.h"
 #include "libvm/sizes.h"
 #include "libvm/uuid.h"
 
@@ -112,13 +111,6 @@ std::vector<std::string> roles(const LvView& v) {
     return r;
 }
 
-std::string time_text(std::int64_t seconds) {
-    const auto time = static_cast<std::time_t>(seconds);
-    std::tm local{};
-    ::localtime_r(&time, &local);
-    return fmt::format("{:%Y-%m-%d %H:%M:%S %z}", local);
-}
-
 Cell text_or_nothing(const std::string& s) { return s.empty() ? Cell() : Cell(s); }
 Cell flag(bool set, const char* word) { return set ? Cell(std::string(word)) : Cell(); }
 Cell number(std::uint64_t n) { return static_cast<std::int64_t>(n); }
@@ -215,7 +207,7 @@ const std::vector<Field<LvView>> volume_fields{
          return is_pool(v) ? Cell(segments_size(*v.in, v.lv->id, SegmentRole::metadata)) : Cell();
      }},
     {"lv_time", "CTime", FieldKind::text, "When it was made.",
-     [](const LvView& v) -> Cell { return time_text(v.lv->created); }},
+     [](const LvView& v) -> Cell { return format_time(v.lv->created); }},
     {"thin_id", "ThId", FieldKind::number, "Number inside the pool.",
      [](const LvView& v) -> Cell {
          return v.thin == nullptr ? Cell() : number(v.thin->thin_id.n());
@@ -226,6 +218,17 @@ const std::vector<Field<LvView>> volume_fields{
          return number(static_cast<std::uint64_t>(
              std::count_if(v.in->thins.begin(), v.in->thins.end(),
                            [&](const ThinRow& t) { return t.pool_id == v.lv->id; })));
+     }},
+    {"lv_when_full", "WhenFull", FieldKind::text,
+     "Of a pool: whether writes wait for room or fail when it is full.",
+     [](const LvView& v) -> Cell {
+         return is_pool(v) ? Cell(std::string(v.pool->error_when_full ? "error" : "queue"))
+                           : Cell();
+     }},
+    {"no_space_timeout", "Timeout", FieldKind::number,
+     "Of a pool: seconds that writes wait for room; 0: for ever.",
+     [](const LvView& v) -> Cell {
+         return is_pool(v) ? number(static_cast<std::uint64_t>(v.pool->no_space_timeout)) : Cell();
      }},
     {"transaction_id", "TransId", FieldKind::number,
      "Of a pool: the transaction id that its metadata must have.",

@@ -1,9 +1,11 @@
 #include "libvm/report_format.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include <nlohmann/json.hpp>
 
@@ -93,6 +95,13 @@ std::string json(const ReportTable& table, const FormatOptions& options) {
 
 std::string format_report(const ReportTable& table, const FormatOptions& options) {
     return options.format == ReportFormat::basic ? columns(table, options) : json(table, options);
+}
+
+std::string format_time(std::int64_t seconds) {
+    const auto time = static_cast<std::time_t>(seconds);
+    std::tm local{};
+    ::localtime_r(&time, &local);
+    return fmt::format("{:%Y-%m-%d %H:%M:%S %z}", local);
 }
 
 }  // namespace thinvol

@@ -23,6 +23,8 @@ struct FormatOptions {
     bool headings = true;
     std::string separator;  // empty: aligned columns
 };
+// Local time, to the second, with its offset.
+std::string format_time(std::int64_t seconds);
 std::string format_report(const ReportTable& table, const FormatOptions& options);
 
 }  // namespace thinvol

@@ -85,7 +85,7 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
         TRY(pool_geometry(group, wanted.data, wanted.chunk_size, wanted.metadata_size));
     Catalog& catalog = session.catalog;
     VolumeResult result;
-    PoolRow pool;
+    PoolRow pool = wanted.settings;
     {
         auto transaction = TRY(catalog.begin());
         pool.lv.vg_id = group.id;
@@ -96,8 +96,6 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
         pool.lv.pending = true;
         pool.lv.created = session.now();
         pool.chunk_size = geometry.chunk_size;
-        pool.zero = wanted.zero;
-        pool.discards = wanted.discards;
         auto free =
             TRY(FreeExtents::of(TRY(catalog.pvs(group.id)), TRY(catalog.segments(group.id))));
         const auto metadata =
@@ -224,6 +222,27 @@ Result<std::vector<std::string>> overcommit_warnings(Session& session, const Gro
     return std::vector<std::string>{
         fmt::format("Sum of all thin volume sizes ({}) exceeds the size of {}{}.",
                     format_size_long(volumes), subject, why)};
+}
+
+Result<VolumeResult> change_pool(Session& session, const GroupRow& group, const PoolRow& row) {
+    {
+        auto transaction = TRY(session.catalog.begin());
+        const PoolRow now = TRY(session.catalog.pool(row.lv.id));
+        const bool begins_or_ends =
+            (now.discards == Discards::ignore) != (row.discards == Discards::ignore);
+        if (begins_or_ends && TRY(pool_status(session.environment, row))) {
+            return Error(
+                Errc::busy,
+                fmt::format("{}/{} is in use: whether it ignores discards is changed while "
+                            "none of its volumes is active",
+                            group.name, row.lv.name));
+        }
+        TRY(session.catalog.set_pool_settings(row));
+        TRY(std::move(transaction).commit());
+    }
+    VolumeResult result = TRY(announce_change(session, group));
+    TRY(ask_if_served(session.environment, row, new_request(RefreshRequest{})));
+    return result;
 }
 
 Result<VolumeResult> create_volumes(Session& session, const GroupRow& group, const PoolRow& pool,

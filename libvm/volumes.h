@@ -22,8 +22,7 @@ struct NewPool {
     std::optional<Sectors> chunk_size;
     std::optional<Bytes> metadata_size;
     bool spare = true;
-    bool zero = true;
-    Discards discards = Discards::passdown;
+    PoolRow settings{};                // its zero, discards, error_when_full, no_space_timeout
     std::vector<std::int64_t> pv_ids;  // empty: any
 };
 struct PoolGeometry {
@@ -46,6 +45,10 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
 Result<VolumeResult> remove_pool(Session& session, const GroupRow& group, const PoolRow& pool);
 Result<VolumeResult> extend_pool(Session& session, const GroupRow& group, const PoolRow& pool,
                                  const ExtendPoolRequest& by);
+
+// zero, discards, error_when_full and no_space_timeout as in `row`; a pool in use takes them at
+// once. busy: discards are to be ignored, or not any more, and the pool is in use.
+Result<VolumeResult> change_pool(Session& session, const GroupRow& group, const PoolRow& row);
 
 // --- thin volumes
 

@@ -47,10 +47,11 @@ TEST_CASE("each command is found by its name, and by nothing else") {
     for (const char* name : {"", "tv", "tvcreat", "tvcreatex", "TVCREATE", " tvcreate"})
         CHECK(find_command(name) == nullptr);
     for (const char* name :
-         {"tvgcreate", "tvgextend", "tvgreduce", "tvgremove",  "tvgrename", "tvgs",
-          "tvpvs",     "tvs",       "tvcreate",  "tvsnapshot", "tvextend",  "tvreduce",
-          "tvresize",  "tvremove",  "tvrename",  "tvchange",   "tvcheck",   "tvdump",
-          "tvscan",    "tvdisplay", "help",      "version"})
+         {"tvgcreate", "tvgextend", "tvgreduce",      "tvgremove",  "tvgrename", "tvgs",
+          "tvpvs",     "tvs",       "tvcreate",       "tvsnapshot", "tvextend",  "tvreduce",
+          "tvresize",  "tvremove",  "tvrename",       "tvchange",   "tvcheck",   "tvdump",
+          "tvdelta",   "tvls",      "tvmetadatasize", "tvrmap",     "tvtrim",    "tvrepair",
+          "tvrestore", "tvscan",    "tvdisplay",      "help",       "version"})
         CHECK(find_command(name) != nullptr);
 }
 

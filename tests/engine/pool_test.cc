@@ -40,6 +40,22 @@ constexpr Workload small_pool{.name = "small pool",
                               .trim = 2,
                               .data_blocks = 14};
 
+constexpr Workload queueing{.name = "small pool that waits for space",
+                            .write = 60,
+                            .fua = 4,
+                            .flush = 6,
+                            .discard = 12,
+                            .zero = 4,
+                            .read = 10,
+                            .create = 2,
+                            .snapshot = 4,
+                            .remove = 4,
+                            .trim = 2,
+                            .grow_data = 1,
+                            .commit = 6,
+                            .data_blocks = 14,
+                            .waits_for_space = true};
+
 void require_none(const std::vector<std::string>& failures) {
     for (const auto& text : failures) UNSCOPED_INFO(text);
     REQUIRE(failures.empty());
@@ -48,7 +64,7 @@ void require_none(const std::vector<std::string>& failures) {
 }  // namespace
 
 TEST_CASE("random requests and operations leave each volume as asked") {
-    for (const Workload& workload : {everything, small_pool}) {
+    for (const Workload& workload : {everything, small_pool, queueing}) {
         for (const std::uint64_t seed : test_seeds(25)) {
             CAPTURE(workload.name, seed);
             SimRun run(workload, seed, seed % 3 == 0 ? Sectors(8) : Sectors(1));

@@ -12,6 +12,13 @@ constexpr Sectors data_block{128};
 constexpr std::uint64_t most_volumes = 6;
 constexpr std::uint64_t most_in_flight = 8;
 
+PoolOptions options_of(const Workload& workload) {
+    PoolOptions options;
+    options.features.error_if_no_space = !workload.waits_for_space;
+    options.features.no_space_timeout = std::chrono::seconds(5);
+    return options;
+}
+
 bool accepted(const Result<>& outcome) { return outcome.has_value(); }
 
 }  // namespace
@@ -34,7 +41,7 @@ SimRun::SimRun(const Workload& workload, std::uint64_t seed, Sectors granule)
     data_->set_slowness(workload_.slowness);
     metadata_->set_slowness(workload_.metadata_slowness);
     initial_ = {md.bytes(), data.bytes()};
-    pool_ = std::move(*Pool::open(*metadata_, *data_, {}));
+    pool_ = std::move(*Pool::open(*metadata_, *data_, options_of(workload_)));
     create();
     drain();
 }
@@ -65,10 +72,16 @@ void SimRun::pump() {
 }
 
 void SimRun::drain() {
-    pool_->run_until([&] {
+    const auto ended = [&] {
         return apply_ == nullptr && std::all_of(operations_.begin(), operations_.end(),
                                                 [](const auto& op) { return op->finished; });
-    });
+    };
+    pool_->run_until(ended);
+    // What waits for space gives up after its time.
+    for (int second = 0; !ended() && workload_.waits_for_space && second < 100; ++second) {
+        pool_->tick(clock_ += std::chrono::seconds(1));
+        pool_->run_until(ended);
+    }
     std::erase_if(operations_, [](const auto& op) { return op->finished; });
     if (apply_ != nullptr || !operations_.empty())
         fail("requests are left that nothing will ever finish");
@@ -81,7 +94,7 @@ void SimRun::reopen() {
         if (life->open != nullptr) pool_->close_volume(*std::exchange(life->open, nullptr));
     }
     pool_.reset();
-    auto opened = Pool::open(*metadata_, *data_, {});
+    auto opened = Pool::open(*metadata_, *data_, options_of(workload_));
     if (!opened) return fail("reopen: " + opened.error().text);
     pool_ = std::move(*opened);
     for (auto& life : lives_) {
@@ -123,7 +136,8 @@ void SimRun::step() {
     else if (is(w.trim)) trim();
     else if (is(w.grow_data)) grow_data();
     else if (is(w.grow_metadata)) grow_metadata();
-    else pool_->commit_if_changed();
+    else if (random_.one_in(2)) pool_->commit_if_changed();
+    else pool_->tick(clock_ += std::chrono::milliseconds(random_.below(1500)));
 }
 
 void SimRun::submit_io(IoKind kind, bool fua) {

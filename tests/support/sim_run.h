@@ -28,6 +28,7 @@ struct Workload {
     std::uint64_t data_blocks = 40;
     std::uint64_t volume_blocks = 12;
     bool long_writes = false;
+    bool waits_for_space = false;         // else writes fail when the pool is full
     std::uint64_t slowness = 1;           // of the data device
     std::uint64_t metadata_slowness = 1;  // a commit stays in flight longer
 };
@@ -115,6 +116,7 @@ private:
     std::uint64_t apply_began_ = 0;
     std::uint64_t flushes_answered_ = 0;
     std::uint64_t out_of_space_ = 0;
+    std::chrono::milliseconds clock_{0};
     bool errors_expected_ = false;
     std::vector<std::string> failures_;
 };

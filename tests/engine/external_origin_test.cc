@@ -1,0 +1,131 @@
+// Goal: a volume over an external origin reads as the origin where it was not written, whatever the
+// origin's size, and the origin never changes.
+// Method: every request of a random history compared byte by byte with a model of both.
+#include "tests/support/pool_fixture.h"
+#include "tests/support/seed.h"
+
+namespace thinvol {
+namespace {
+
+std::vector<std::byte> pattern(std::size_t n) {
+    std::vector<std::byte> bytes(n);
+    for (std::size_t i = 0; i < n; ++i) bytes[i] = static_cast<std::byte>(1 + i % 251);
+    return bytes;
+}
+
+struct OverOrigin : PoolFixture {
+    explicit OverOrigin(Sectors origin_size, const PoolFeatures& features = {})
+        : PoolFixture(features, 200), origin(origin_size) {
+        origin.bytes() = pattern(origin.bytes().size());
+        pool->close_volume(*volume);
+        volume = must(pool->open_volume(ThinId::checked(0), size, false, &origin));
+        model.assign(size.n, std::byte{0});
+        std::copy_n(origin.bytes().begin(), std::min<std::size_t>(size.n, origin.bytes().size()),
+                    model.begin());
+    }
+    Result<> io(IoKind kind, std::uint64_t at, std::uint64_t length, std::byte* buffer) {
+        IoRequest request;
+        request.kind = kind;
+        request.volume = volume;
+        request.offset = ByteOffset(at);
+        request.length = Bytes(length);
+        request.buffer = buffer;
+        return submit_now(*pool, request);
+    }
+    bool reads_as_model() {
+        std::vector<std::byte> all(size.n);
+        must(io(IoKind::read, 0, size.n, all.data()));
+        const auto [got, wanted] = std::mismatch(all.begin(), all.end(), model.begin());
+        if (got == all.end()) return true;
+        UNSCOPED_INFO("byte " << got - all.begin() << " is " << int(*got) << ", not "
+                              << int(*wanted));
+        return false;
+    }
+
+    static constexpr Bytes size{20 * 65536};
+    MemoryQueue origin;
+    std::vector<std::byte> model;
+};
+
+}  // namespace
+
+TEST_CASE("a volume shows its external origin where it was not written") {
+    // Smaller and larger than the volume, and with a tail that fills no block.
+    for (const std::uint64_t sectors : {1ULL, 127ULL, 128ULL, 1000ULL, 2560ULL, 4000ULL}) {
+        for (const std::uint64_t seed : test_seeds(3)) {
+            CAPTURE(sectors, seed);
+            OverOrigin f{Sectors(sectors)};
+            const std::vector<std::byte> before = f.origin.bytes();
+            REQUIRE(f.reads_as_model());
+            CHECK(must(f.pool->volume_use(ThinId::checked(0))).mapped == 0);
+            Random random(seed);
+            for (int i = 0; i < 60; ++i) {
+                const std::uint64_t at = random.below(f.size.n);
+                const std::uint64_t n = 1 + random.below(std::min<std::uint64_t>(
+                                                f.size.n - at, random.one_in(2) ? 5000 : 200'000));
+                std::vector<std::byte> bytes(n, static_cast<std::byte>(100 + i));
+                if (random.one_in(4)) {
+                    must(f.io(IoKind::write_zeroes, at, n, nullptr));
+                    std::fill(bytes.begin(), bytes.end(), std::byte{0});
+                    std::copy(bytes.begin(), bytes.end(),
+                              f.model.begin() + static_cast<std::ptrdiff_t>(at));
+                } else if (random.one_in(2)) {
+                    must(f.io(IoKind::write, at, n, bytes.data()));
+                    std::copy(bytes.begin(), bytes.end(),
+                              f.model.begin() + static_cast<std::ptrdiff_t>(at));
+                } else {
+                    must(f.io(IoKind::read, at, n, bytes.data()));
+                    CHECK(std::equal(bytes.begin(), bytes.end(),
+                                     f.model.begin() + static_cast<std::ptrdiff_t>(at)));
+                }
+            }
+            CHECK(f.reads_as_model());
+            CHECK(f.origin.bytes() == before);
+            must(f.pool->settle());
+            require_clean(f.md);
+        }
+    }
+}
+
+TEST_CASE("a discarded block shows the external origin again") {
+    OverOrigin f{Sectors(1000)};
+    std::vector<std::byte> bytes(65536, std::byte{200});
+    must(f.io(IoKind::write, 65536, 65536, bytes.data()));
+    CHECK_FALSE(f.reads_as_model());
+    must(f.io(IoKind::discard, 65536, 65536, nullptr));
+    CHECK(f.reads_as_model());
+}
+
+TEST_CASE("a snapshot with the same external origin shows the same") {
+    OverOrigin f{Sectors(1000)};
+    std::vector<std::byte> bytes(1000, std::byte{200});
+    must(f.io(IoKind::write, 70000, bytes.size(), bytes.data()));
+    std::copy(bytes.begin(), bytes.end(), f.model.begin() + 70000);
+    must(f.operation(CreateSnapshot{ThinId::checked(1), ThinId::checked(0)}));
+    must(f.io(IoKind::write, 0, bytes.size(), bytes.data()));
+    f.volume = must(f.pool->open_volume(ThinId::checked(1), f.size, true, &f.origin));
+    CHECK(f.reads_as_model());
+}
+
+TEST_CASE("an external origin that cannot be read is an error of the request, not of the pool") {
+    OverOrigin f{Sectors(1000)};
+    class Broken : public MemoryQueue {
+    public:
+        using MemoryQueue::MemoryQueue;
+        bool submit(Request& request) override {
+            request.outcome = Error(Errc::io_error, "planted");
+            return true;
+        }
+    } broken(Sectors(1000));
+    f.volume->external_origin = &broken;
+    std::vector<std::byte> bytes(4096);
+    CHECK(code_of(f.io(IoKind::read, 0, 4096, bytes.data())) == Errc::io_error);
+    CHECK(code_of(f.io(IoKind::write, 0, 4096, bytes.data())) == Errc::io_error);
+    CHECK(f.pool->mode() == PoolMode::write);
+    CHECK(f.pool->status().data_used == DataBlocks(0));
+    // A whole block needs nothing of it.
+    std::vector<std::byte> whole(65536, std::byte{5});
+    CHECK(f.io(IoKind::write, 65536, whole.size(), whole.data()).has_value());
+}
+
+}  // namespace thinvol

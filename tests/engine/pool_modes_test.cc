@@ -1,0 +1,369 @@
+// Goal: in each mode a pool does exactly what that mode allows, says so at once, and comes back
+// from it by what brings space.
+// Method: a table of modes times operations over devices in memory, each pool brought into its mode
+// by what brings it there in life; then single stories of waiting, growing and giving up.
+#include <map>
+
+#include "engine/kernel_status.h"
+#include "tests/support/pool_fixture.h"
+
+namespace thinvol {
+namespace {
+
+PoolFeatures failing() {
+    PoolFeatures features;
+    features.error_if_no_space = true;
+    return features;
+}
+
+// Fills the metadata by snapshots, which share a leaf until each gets its own. Returns the write
+// that found no room.
+std::unique_ptr<PoolFixture::Started> fill_metadata(PoolFixture& f) {
+    constexpr std::uint32_t snapshots = 150;
+    for (std::uint32_t id = 1; id <= snapshots; ++id)
+        must(f.operation(CreateSnapshot{ThinId::checked(id), ThinId::checked(0)}));
+    Volume* const first = f.volume;
+    std::unique_ptr<PoolFixture::Started> last;
+    for (std::uint32_t id = 1; id <= snapshots && f.pool->mode() == PoolMode::write; ++id) {
+        f.volume = must(
+            f.pool->open_volume(ThinId::checked(id), Bytes(volume_blocks * block_bytes.n), false));
+        last = f.start(IoKind::write, 0);
+    }
+    f.volume = first;
+    return last;
+}
+
+std::unique_ptr<PoolFixture> in_mode(PoolMode mode) {
+    switch (mode) {
+        case PoolMode::write: {
+            auto f = std::make_unique<PoolFixture>(failing());
+            f->start(IoKind::write, 0);
+            f->next = 1;
+            return f;
+        }
+        case PoolMode::out_of_data_space: {
+            auto f = std::make_unique<PoolFixture>(failing());
+            f->fill_data();
+            REQUIRE_FALSE(f->start(IoKind::write, f->next)->request.outcome.has_value());
+            return f;
+        }
+        case PoolMode::out_of_metadata_space: {
+            auto f = std::make_unique<PoolFixture>(failing(), 400, 128);
+            f->start(IoKind::write, 0);
+            fill_metadata(*f);
+            f->volume = f->pool->find_volume(ThinId::checked(1));  // its block is its own
+            return f;
+        }
+        case PoolMode::read_only: {
+            auto f = in_mode(PoolMode::write);
+            PoolFeatures features = f->pool->features();
+            features.read_only = true;
+            must(f->pool->set_features(features));
+            return f;
+        }
+        case PoolMode::failed: {
+            auto f = in_mode(PoolMode::write);
+            must(f->pool->settle());
+            f->pool->fail(Error(Errc::io_error, "planted"));
+            std::fill(f->md.bytes().begin(), f->md.bytes().begin() + metadata_block_bytes,
+                      std::byte{1});
+            f->run();
+            return f;
+        }
+    }
+    return nullptr;
+}
+
+constexpr Errc fine{};
+
+}  // namespace
+
+TEST_CASE("each mode times each operation") {
+    using enum PoolMode;
+    struct Row {
+        const char* what;
+        std::map<PoolMode, Errc> expected;
+    };
+    const Errc io = Errc::io_error;
+    const Errc full = Errc::out_of_space;
+    const Errc ro = Errc::read_only;
+    // What is not listed succeeds.
+    const std::vector<Row> rows{
+        {"read", {{failed, io}}},
+        {"read unmapped", {{failed, io}}},
+        {"overwrite", {{failed, io}}},
+        {"new block",
+         {{out_of_data_space, full}, {out_of_metadata_space, full}, {read_only, io}, {failed, io}}},
+        {"discard", {{failed, io}}},
+        {"zero", {{read_only, io}, {failed, io}}},
+        {"flush", {{failed, io}}},
+        {"create", {{out_of_metadata_space, full}, {read_only, ro}, {failed, ro}}},
+        {"snapshot", {{out_of_metadata_space, full}, {read_only, ro}, {failed, ro}}},
+        {"delete", {{read_only, ro}, {failed, ro}}},
+        {"metadata snapshot", {{out_of_metadata_space, full}, {read_only, ro}, {failed, ro}}},
+    };
+    for (PoolMode mode : {write, out_of_data_space, out_of_metadata_space, read_only, failed}) {
+        for (const Row& row : rows) {
+            CAPTURE(name_of(mode), row.what);
+            auto f = in_mode(mode);
+            REQUIRE(f->pool->mode() == mode);
+            const std::string what = row.what;
+            Errc got = fine;
+            const auto io_of = [&](IoKind kind, std::uint64_t at) {
+                const auto started = f->start(kind, at);
+                REQUIRE(started->done);
+                got = code_of(started->request.outcome);
+            };
+            if (what == "read") io_of(IoKind::read, 0);
+            if (what == "read unmapped") io_of(IoKind::read, volume_blocks - 1);
+            if (what == "overwrite") io_of(IoKind::write, 0);
+            if (what == "new block") io_of(IoKind::write, volume_blocks - 1);
+            if (what == "discard") io_of(IoKind::discard, 0);
+            if (what == "zero") io_of(IoKind::write_zeroes, 0);
+            if (what == "flush") io_of(IoKind::flush, 0);
+            if (what == "create") got = code_of(f->operation(CreateThin{ThinId::checked(1000)}));
+            if (what == "snapshot")
+                got = code_of(f->operation(CreateSnapshot{ThinId::checked(1001), f->volume->id}));
+            if (what == "metadata snapshot") got = code_of(f->operation(ReserveMetadataSnapshot{}));
+            if (what == "delete") {
+                const ThinId id = f->volume->id;
+                f->pool->close_volume(*f->volume);
+                got = code_of(f->operation(RemoveThin{id}));
+            }
+            const auto expected = row.expected.find(mode);
+            CHECK(got == (expected == row.expected.end() ? fine : expected->second));
+            if (mode != failed && f->pool->settle()) require_clean(f->md);
+        }
+    }
+}
+
+TEST_CASE("the status line is the kernel's, in each mode") {
+    const auto line = [](const PoolFixture& f) {
+        return pool_status_line(f.pool->status(), f.pool->features());
+    };
+    auto f = std::make_unique<PoolFixture>();
+    must(f->pool->settle());
+    CHECK(line(*f).ends_with("/160 0/16 - rw discard_passdown queue_if_no_space - 40"));
+    CHECK(line(*in_mode(PoolMode::out_of_data_space))
+              .ends_with("16/16 - out_of_data_space discard_passdown error_if_no_space - 40"));
+    CHECK(line(*in_mode(PoolMode::out_of_metadata_space))
+              .find(" - ro discard_passdown error_if_no_space - 32") != std::string::npos);
+    CHECK(line(*in_mode(PoolMode::read_only))
+              .ends_with("1/16 - ro discard_passdown error_if_no_space - 40"));
+    CHECK(line(*in_mode(PoolMode::failed)) == "Fail");
+}
+
+TEST_CASE("writes to a full pool wait, and go on when it grows") {
+    PoolFixture f;
+    f.fill_data();
+    const auto waiting = f.start(IoKind::write, f.next);
+    CHECK_FALSE(waiting->done);
+    CHECK(f.pool->mode() == PoolMode::out_of_data_space);
+    f.data.grow(block * 32);
+    must(f.operation(GrowData{DataBlocks(32)}));
+    f.run();
+    CHECK(waiting->done);
+    CHECK(waiting->request.outcome.has_value());
+    CHECK(f.pool->mode() == PoolMode::write);
+    CHECK(f.count(PoolEvent::Kind::mode) == 2);
+}
+
+TEST_CASE("writes to a full pool wait, and go on when a discard or a removal frees blocks") {
+    for (const bool removal : {false, true}) {
+        CAPTURE(removal);
+        PoolFixture f;
+        must(f.operation(CreateThin{ThinId::checked(1)}));
+        Volume* other = must(f.pool->open_volume(ThinId::checked(1), block_bytes, false));
+        Volume* first = std::exchange(f.volume, other);
+        REQUIRE(f.start(IoKind::write, 0)->request.outcome.has_value());
+        f.volume = first;
+        f.fill_data();
+        const auto waiting = f.start(IoKind::write, f.next);
+        REQUIRE_FALSE(waiting->done);
+        if (removal) {
+            f.pool->close_volume(*other);
+            must(f.operation(RemoveThin{ThinId::checked(1)}));
+            f.run();
+        } else {
+            f.volume = other;
+            REQUIRE(f.start(IoKind::discard, 0)->request.outcome.has_value());
+        }
+        CHECK(waiting->done);
+        CHECK(waiting->request.outcome.has_value());
+        must(f.pool->settle());
+        require_clean(f.md);
+    }
+}
+
+TEST_CASE("a write that waits gives up after the pool's timeout, and later ones at once") {
+    PoolFeatures features;
+    features.no_space_timeout = std::chrono::seconds(5);
+    PoolFixture f(features);
+    f.fill_data();
+    const auto waiting = f.start(IoKind::write, f.next);
+    f.tick(5);
+    CHECK_FALSE(waiting->done);
+    CHECK(f.pool->status().writes_wait_for_space);
+    f.tick(1);
+    REQUIRE(waiting->done);
+    CHECK(code_of(waiting->request.outcome) == Errc::out_of_space);
+    CHECK(f.count(PoolEvent::Kind::no_space_timeout) == 1);
+    CHECK_FALSE(f.pool->status().writes_wait_for_space);
+    CHECK(code_of(f.start(IoKind::write, f.next)->request.outcome) == Errc::out_of_space);
+    // Room sets everything back.
+    REQUIRE(f.start(IoKind::discard, 0)->request.outcome.has_value());
+    f.tick(1);
+    CHECK(f.pool->mode() == PoolMode::write);
+    CHECK(f.pool->status().writes_wait_for_space);
+    REQUIRE(f.start(IoKind::write, f.next)->request.outcome.has_value());
+}
+
+TEST_CASE("a timeout of 0 waits for ever; a change of features ends the wait") {
+    PoolFeatures features;
+    features.no_space_timeout = std::chrono::seconds(0);
+    PoolFixture f(features);
+    f.fill_data();
+    const auto waiting = f.start(IoKind::write, f.next);
+    f.tick(3000);
+    CHECK_FALSE(waiting->done);
+    features.error_if_no_space = true;
+    must(f.pool->set_features(features));
+    f.run();
+    REQUIRE(waiting->done);
+    CHECK(code_of(waiting->request.outcome) == Errc::out_of_space);
+}
+
+TEST_CASE("writes that wait for metadata go on when the metadata device grows") {
+    PoolFixture f({}, 400, 128);
+    f.start(IoKind::write, 0);
+    const auto waiting = fill_metadata(f);
+    REQUIRE_FALSE(waiting->done);
+    CHECK(f.pool->mode() == PoolMode::out_of_metadata_space);
+    f.md.grow(to_sectors(Bytes(512 * metadata_block_bytes)));
+    must(f.operation(GrowMetadata{MetadataBlocks(512)}));
+    f.run();
+    REQUIRE(waiting->done);
+    CHECK(waiting->request.outcome.has_value());
+    CHECK(f.pool->mode() == PoolMode::write);
+    must(f.pool->settle());
+    require_clean(f.md);
+}
+
+TEST_CASE("a snapshot does not wait for a write that waits for space") {
+    PoolFixture f;
+    f.fill_data();
+    const auto waiting = f.start(IoKind::write, f.next);
+    REQUIRE_FALSE(waiting->done);
+    must(f.operation(CreateSnapshot{ThinId::checked(1), ThinId::checked(0)}));
+    CHECK_FALSE(waiting->done);
+}
+
+TEST_CASE("low water marks and fill levels are told once, and again after they were left") {
+    PoolFeatures features;
+    features.low_water = DataBlocks(4);
+    features.fill_levels = {50, 90};
+    PoolFixture f(features, 20);
+    const auto fill_to = [&](std::uint64_t used) {
+        while (f.pool->status().data_used.n < used) f.start(IoKind::write, f.next++);
+    };
+    fill_to(9);
+    CHECK(f.count(PoolEvent::Kind::data_level) == 0);
+    fill_to(10);
+    CHECK(f.count(PoolEvent::Kind::data_level) == 1);
+    CHECK(f.events.back().percent == 50);
+    fill_to(15);
+    CHECK(f.count(PoolEvent::Kind::data_low_water) == 0);
+    fill_to(16);
+    CHECK(f.count(PoolEvent::Kind::data_low_water) == 1);
+    fill_to(20);
+    CHECK(f.count(PoolEvent::Kind::data_level) == 2);
+    CHECK(f.count(PoolEvent::Kind::data_low_water) == 1);
+    for (std::uint64_t at = 0; at < 15; ++at) f.start(IoKind::discard, at);
+    must(f.pool->settle());
+    f.run();
+    fill_to(20);
+    CHECK(f.count(PoolEvent::Kind::data_level) == 4);
+    CHECK(f.count(PoolEvent::Kind::data_low_water) == 2);
+}
+
+TEST_CASE("features change in use, but for whether discards are ignored") {
+    PoolFixture f;
+    PoolFeatures features;
+    features.discards = Discards::ignore;
+    CHECK(code_of(f.pool->set_features(features)) == Errc::busy);
+    CHECK(f.pool->features() == PoolFeatures());
+    features.discards = Discards::nopassdown;
+    features.zero_new_blocks = false;
+    must(f.pool->set_features(features));
+    std::fill(f.data.bytes().begin(), f.data.bytes().end(), std::byte{9});
+    // Not zeroed: what the device holds shows around the written part.
+    auto s = f.start(IoKind::write, 0);
+    IoRequest small;
+    small.kind = IoKind::write;
+    small.volume = f.volume;
+    small.offset = ByteOffset(block_bytes.n);
+    small.length = Bytes(4096);
+    small.buffer = s->buffer.data();
+    must(submit_now(*f.pool, small));
+    const auto read = f.start(IoKind::read, 1);
+    CHECK(read->buffer[0] == std::byte{7});
+    CHECK(read->buffer[8192] == std::byte{9});
+    // Not passed down: the block's bytes stay on the device.
+    f.start(IoKind::discard, 1);
+    must(f.pool->settle());
+    CHECK(std::count(f.data.bytes().begin(), f.data.bytes().end(), std::byte{0}) == 0);
+    f.pool->close_volume(*f.volume);
+    features.discards = Discards::ignore;
+    must(f.pool->set_features(features));
+    f.volume = must(f.pool->open_volume(ThinId::checked(0), Bytes(volume_blocks * 65536), false));
+    REQUIRE(f.start(IoKind::discard, 0)->request.outcome.has_value());
+    CHECK(must(f.pool->volume_use(ThinId::checked(0))).mapped == 1);
+}
+
+TEST_CASE("discards are passed down no faster than the pool's rate") {
+    PoolFeatures features;
+    features.discard_rate = Bytes(2 * block_bytes.n);
+    PoolFixture f(features, 64);
+    for (std::uint64_t at = 0; at < 64; ++at) f.start(IoKind::write, at);
+    must(f.pool->settle());
+    f.tick(1);
+    f.pool->close_volume(*f.volume);
+    must(f.operation(TrimThin{ThinId::checked(0), VirtualBlock(0)}));
+    const auto punched = [&] {
+        return 64 - std::count(f.data.bytes().begin(), f.data.bytes().end(), std::byte{7}) / 65536;
+    };
+    f.run();
+    const auto at_once = punched();
+    CHECK(at_once < 64);
+    for (int i = 0; i < 100 && punched() < 64; ++i) f.tick(1);
+    CHECK(punched() == 64);
+    CHECK(must(f.pool->volume_use(ThinId::checked(0))).mapped == 0);
+}
+
+TEST_CASE("several snapshots are made at one instant, in one transaction") {
+    PoolFixture f({}, 64);
+    must(f.operation(CreateThin{ThinId::checked(1)}));
+    Volume* first = f.volume;
+    Volume* second = must(f.pool->open_volume(ThinId::checked(1), block_bytes, false));
+    f.start(IoKind::write, 0);
+    f.volume = second;
+    f.start(IoKind::write, 0);
+    must(f.pool->settle());
+    const std::uint64_t commits = f.pool->status().commits;
+    must(apply_now(*f.pool,
+                   {CreateSnapshot{ThinId::checked(10), first->id},
+                    CreateSnapshot{ThinId::checked(11), second->id}},
+                   {0}, {1}));
+    CHECK(f.pool->status().commits == commits + 1);
+    CHECK(f.pool->status().transaction_id == TransactionId{1});
+    CHECK(must(f.pool->volume_use(ThinId::checked(10))).mapped == 1);
+    CHECK(must(f.pool->volume_use(ThinId::checked(11))).mapped == 1);
+    // One of them cannot be: none is.
+    CHECK(code_of(apply_now(*f.pool,
+                            {CreateSnapshot{ThinId::checked(12), first->id},
+                             CreateSnapshot{ThinId::checked(10), second->id}},
+                            {1}, {2})) == Errc::exists);
+    CHECK(f.pool->volume_use(ThinId::checked(12)).error().code == Errc::not_found);
+}
+
+}  // namespace thinvol
