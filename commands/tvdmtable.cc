@@ -9,14 +9,13 @@ namespace {
 constexpr OptionSpec options[] = {
     {"map", 'm', Value::device_map,
      "The block device that stands for a physical volume which is a file.", true},
-    {"concise", 0, Value::none, "In the form of dmsetup create --concise, all in one line."},
+    {"concise", 0, Value::none, "One line, for dmsetup create --concise."},
 };
 constexpr OperandSpec operands[] = {
     {"VG/Pool", Value::pool, "Pool, not active."},
 };
-constexpr std::string_view examples[] = {
-    "tvdmtable vg0/pool0",
-    "dmsetup create --concise \"$(tvdmtable --concise --map pv.img=/dev/loop0 vg0/pool0)\""};
+constexpr std::string_view examples[] = {"tvdmtable vg0/pool0",
+                                         "tvdmtable --concise --map pv.img=/dev/loop0 vg0/pool0"};
 
 Result<std::map<std::string, std::string>> devices_of(Invocation& call, Session& session,
                                                       const GroupRow& group) {

@@ -1,6 +1,7 @@
 #include "libvm/kernel_tables.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -109,10 +110,7 @@ private:
 
     std::string pool_table(const std::string& metadata, const std::string& data,
                            Sectors size) const {
-        std::vector<std::string_view> features;
-        if (!pool_.zero) features.emplace_back("skip_block_zeroing");
-        if (pool_.discards == Discards::ignore) features.emplace_back("ignore_discard");
-        if (pool_.discards == Discards::nopassdown) features.emplace_back("no_discard_passdown");
+        const std::vector<std::string> features = feature_words(features_of(pool_));
         return fmt::format("0 {} thin-pool {} {} {} {} {}{}{}", size, metadata, data,
                            pool_.chunk_size, low_water_blocks, features.size(),
                            features.empty() ? "" : " ", fmt::join(features, " "));

@@ -22,8 +22,8 @@ class EnginePool:
         self.run("create", options=["--chunksize", f"{block_sectors}s"])
 
     def run(self, action, *words, options=(), data=b""):
-        done = subprocess.run([PROGRAM, "pool", action, *self.images, *map(str, words), *options,
-                               *self.features], input=data, capture_output=True)
+        done = subprocess.run([PROGRAM, "pool", *options, *self.features, "--", action,
+                               *self.images, *map(str, words)], input=data, capture_output=True)
         if done.returncode == 0:
             return done.stdout
         said = done.stderr.decode()
