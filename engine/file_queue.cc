@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <liburing.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +16,8 @@
 
 namespace thinvol {
 namespace {
+
+bool cannot_punch(int error) { return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV; }
 
 constexpr std::size_t most_parts = 64;
 constexpr std::uint64_t zero_bytes = 1 << 20;
@@ -177,13 +181,21 @@ Result<> FileQueue::flush_file() {
     return error_of("flush", errno);
 }
 
-// A discard is a hint: where the file system has no holes, nothing happens.
+// A hole in a file; on a device, zeroes that unmap. What knows neither may still know discards; and
+// as those are hints, what knows none of them does nothing.
 Result<> FileQueue::punch(const Request& request) {
     const auto at = static_cast<off_t>(to_bytes(request.at).n);
     const auto length = static_cast<off_t>(to_bytes(request.length).n);
     if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, length) == 0)
         return {};
-    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV) return {};
+    if (cannot_punch(errno)) return discard_device(request);
+    return error_of("discard", errno);
+}
+
+Result<> FileQueue::discard_device(const Request& request) {
+    std::uint64_t range[2] = {to_bytes(request.at).n, to_bytes(request.length).n};
+    if (::ioctl(fd_.get(), BLKDISCARD, range) == 0) return {};
+    if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL) return {};
     return error_of("discard", errno);
 }
 
@@ -274,14 +286,14 @@ void FileQueue::advance(Operation& operation, int result) {
     const bool transfers = request.op == Op::read || request.op == Op::write;
     if (result == -EINTR || result == -EAGAIN) return send(operation);
     if (result < 0) {
-        const bool harmless = request.op == Op::discard &&
-                              (result == -EOPNOTSUPP || result == -ENOSYS || result == -ENODEV);
+        if (request.op == Op::discard && cannot_punch(-result))
+            return finish(operation, discard_device(request));
         if (request.op == Op::flush) flush_failed_ = true;
         const char* what = request.op == Op::read    ? "read"
                            : request.op == Op::write ? "write"
                            : request.op == Op::flush ? "flush"
                                                      : "discard";
-        return finish(operation, harmless ? Result<>() : error_of(what, -result));
+        return finish(operation, error_of(what, -result));
     }
     if (!transfers) return finish(operation, {});
     if (result == 0)

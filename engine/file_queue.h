@@ -62,6 +62,7 @@ private:
     Result<> transfer(const Request& request);
     Result<> zero(Sector at, Sectors length);
     Result<> punch(const Request& request);
+    Result<> discard_device(const Request& request);
     Result<> flush_file();
     void note_written(const Request& request);
     Error error_of(const char* what, int number) const;

@@ -25,6 +25,7 @@ struct LoggedEvent {
     std::string mode;
     unsigned percent = 0;
     std::string text;
+    bool operator==(const LoggedEvent&) const = default;
 };
 
 class EventLog {

@@ -228,6 +228,7 @@ Result<VolumeResult> change_pool(Session& session, const GroupRow& group, const 
     {
         auto transaction = TRY(session.catalog.begin());
         const PoolRow now = TRY(session.catalog.pool(row.lv.id));
+        TRY(check_not_lent(group, now));
         const bool begins_or_ends =
             (now.discards == Discards::ignore) != (row.discards == Discards::ignore);
         if (begins_or_ends && TRY(pool_status(session.environment, row))) {

@@ -96,7 +96,8 @@ wait $!
 tvchange -an vg1
 tvcheck vg1/pool0 >/dev/null
 status=0
-mount -o remount,size=130m small
+used=$(df --output=used -k small | tail -1)
+mount -o remount,size=$((used + 4096))k small
 tvcreate -L 64m --poolmetadatasize 32m -T vg1/pool1 >out 2>err || status=$?
 [ $status = 5 ] && grep -q 'No space left on device' err ||
   { echo "tvcreate on a full file system: $status $(cat err)" >&2; exit 1; }

@@ -25,7 +25,8 @@ lent='pool vg0/pool0 is lent to the kernel: tvchange --return vg0/pool0'
 for command in "tvchange -ay vg0/a" "tvchange -pr vg0/a" "tvchange --lend kernel vg0/pool0" \
     "tvcreate -V 1g -T vg0/pool0" "tvsnapshot vg0/a" "tvremove -y vg0/a" "tvremove -y vg0/pool0" \
     "tvextend -L +4m vg0/a" "tvextend -L +4m vg0/pool0" "tvreduce -y -L 4m vg0/a" \
-    "tvrename vg0 a c" "tvgrename vg0 vg1" "tvgremove -y vg0" "tvcheck vg0/pool0" \
+    "tvchange --errorwhenfull y vg0/pool0" "tvrename vg0 a c" "tvgrename vg0 vg1" \
+    "tvgremove -y vg0" "tvcheck vg0/pool0" \
     "tvdump vg0/pool0"; do
   fails 5 "$lent" $command
 done

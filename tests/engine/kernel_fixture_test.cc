@@ -13,10 +13,17 @@ namespace {
 
 constexpr std::uint64_t page = 4096;
 
+// Nobody makes room while a test waits.
+PoolOptions failing() {
+    PoolOptions options;
+    options.features.error_if_no_space = true;
+    return options;
+}
+
 struct OpenFixture {
     explicit OpenFixture(const std::string& name)
         : fixture(kernel_fixture(name)),
-          pool(must(Pool::open(*fixture.metadata, *fixture.data, {}))) {}
+          pool(must(Pool::open(*fixture.metadata, *fixture.data, failing()))) {}
 
     Result<> run(IoRequest request) {
         bool done = false;
@@ -93,7 +100,7 @@ struct OpenFixture {
         must(pool->settle());
         pool.reset();
         require_sound();
-        pool = must(Pool::open(*fixture.metadata, *fixture.data, {}));
+        pool = must(Pool::open(*fixture.metadata, *fixture.data, failing()));
     }
 
     KernelFixture fixture;

@@ -273,7 +273,10 @@ TEST_CASE(
         Database db = filled.database();
         for (const char* event : {"INSERT", "UPDATE", "DELETE"})
             must(db.execute(std::string("DROP TRIGGER log_pool_") + event));
-        must(db.execute("ALTER TABLE pool DROP COLUMN lent_to; PRAGMA user_version = 1"));
+        must(
+            db.execute("ALTER TABLE pool DROP COLUMN lent_to; "
+                       "ALTER TABLE pool DROP COLUMN error_when_full; "
+                       "ALTER TABLE pool DROP COLUMN no_space_timeout; PRAGMA user_version = 1"));
     }
     Catalog catalog = filled.open();
     CHECK(must(catalog.pool(filled.pool)).lent_to == LentTo::nobody);

@@ -43,6 +43,8 @@ PoolAnswer sample_answer() {
     answer.commits = 6;
     answer.pid = 7;
     answer.active = {{8, 9, 10, "nbd+unix:///a?socket=/b"}, {11, 0, 0, ""}};
+    answer.writes_wait_for_space = true;
+    answer.events = {{13, 14, "data_level", "rw", 80, "why"}};
     answer.bytes_following = 12;
     return answer;
 }
@@ -119,6 +121,8 @@ TEST_CASE("an answer is understood as it was meant") {
     CHECK(answer.active[0].uri == "nbd+unix:///a?socket=/b");
     CHECK(answer.active[1].uri.empty());
     CHECK(answer.bytes_following == 12);
+    CHECK(answer.writes_wait_for_space);
+    CHECK(answer.events == sample.events);
 }
 
 TEST_CASE("an error keeps its code and its words over the socket") {
@@ -257,7 +261,7 @@ TEST_CASE("text that is no answer is refused") {
 
 TEST_CASE("an answer without one of its fields, or with a wrong one, is refused") {
     const auto good = nlohmann::json::parse(to_json(Result<PoolAnswer>(sample_answer())));
-    REQUIRE(good.at("answer").size() == 15);
+    REQUIRE(good.at("answer").size() == 17);
     for (const auto& [name, value] : good.at("answer").items()) {
         CAPTURE(name);
         auto without = good;

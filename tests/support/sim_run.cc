@@ -444,7 +444,9 @@ void SimRun::verify_cut(const std::vector<std::vector<std::byte>>& images, std::
     auto report = check_metadata(md);
     if (!report) return fail(when + ": " + report.error().text);
     for (const auto& finding : report->findings) fail(when + ": recount: " + finding.text);
-    auto pool = Pool::open(md, data, {});
+    PoolOptions options = options_of(workload_);
+    options.features.error_if_no_space = true;
+    auto pool = Pool::open(md, data, options);
     if (!pool) return fail(when + ": open: " + pool.error().text);
     auto ids = (*pool)->volume_ids();
     if (!ids) return fail(when + ": " + ids.error().text);
