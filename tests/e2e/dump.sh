@@ -13,7 +13,7 @@ for v in a b c; do
   tvsnapshot -n "$v$v" "vg0/$v" >/dev/null
 done
 fio --name=load --ioengine=nbd --uri="$(uri vg0/a)" --size=200m --rw=randwrite --bs=4k \
-  --iodepth=8 --time_based --runtime=5 --output=fio.log &
+  --iodepth=8 --time_based --runtime=600 --output=fio.log &
 load=$!
 for _ in $(seq 6); do
   tvdump --format raw -o md.img vg0/pool0
@@ -25,7 +25,8 @@ for _ in $(seq 6); do
   flat_dump restored.img | same - some.xml
 done
 kill -0 $load || fail "the load ended early: $(cat fio.log)"
-wait $load
+kill -INT $load  # fio ends what is in flight, and then itself
+wait $load || true
 tvchange -an vg0
 tvdump --format raw -o md.img vg0/pool0
 flat_dump md.img > theirs.xml

@@ -16,8 +16,10 @@ for round in $(seq "$rounds"); do
   fio --name=f --ioengine=nbd --uri="$(uri vg0/f)" --size=16m --rw=randwrite --bs=4k --iodepth=16 \
     --verify=crc32c --verify_fatal=1 --randseed="$round" --output=fio.log ||
     fail "fio: $(cat fio.log)"
+  before=$(stat -c %s journal 2>/dev/null || echo 0)
   "$here/flush_journal.py" write "$(uri vg0/v)" journal "$round" &
   writer=$!
+  until [ "$(stat -c %s journal 2>/dev/null || echo 0)" -gt "$before" ]; do sleep 0.01; done
   sleep "0.$((RANDOM % 6 + 2))"
   case $((round % 3)) in
     0) tvsnapshot -n "s$round" vg0/v >/dev/null & ;;

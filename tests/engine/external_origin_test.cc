@@ -1,6 +1,7 @@
 // Goal: a volume over an external origin reads as the origin where it was not written, whatever the
 // origin's size, and the origin never changes.
 // Method: every request of a random history compared byte by byte with a model of both.
+#include "engine/thin_queue.h"
 #include "tests/support/pool_fixture.h"
 #include "tests/support/seed.h"
 
@@ -105,6 +106,47 @@ TEST_CASE("a snapshot with the same external origin shows the same") {
     must(f.io(IoKind::write, 0, bytes.size(), bytes.data()));
     f.volume = must(f.pool->open_volume(ThinId::checked(1), f.size, true, &f.origin));
     CHECK(f.reads_as_model());
+}
+
+TEST_CASE("a thin volume is an external origin, of the same pool and of another") {
+    for (const bool same : {true, false}) {
+        CAPTURE(same);
+        PoolFixture theirs({}, 64);
+        for (std::uint64_t at : {0ULL, 1ULL, 5ULL}) theirs.start(IoKind::write, at);
+        must(theirs.operation(CreateSnapshot{ThinId::checked(1), ThinId::checked(0)}));
+        must(theirs.operation(CreateThin{ThinId::checked(2)}));
+        Volume* origin = must(theirs.pool->open_volume(ThinId::checked(1), Bytes(8 * 65536), true));
+        PoolFixture ours({}, 64);
+        PoolFixture& f = same ? theirs : ours;
+        ThinQueue queue(*theirs.pool, *origin,
+                        same ? ThinQueue::Pools::same : ThinQueue::Pools::other);
+        const ThinId id = ThinId::checked(same ? 2 : 0);
+        if (!same) f.pool->close_volume(*f.volume);
+        f.volume = must(f.pool->open_volume(id, Bytes(12 * 65536), false, &queue));
+        const auto shown = [&](std::uint64_t at) {
+            const auto read = f.start(IoKind::read, at);
+            REQUIRE(read->done);
+            must(Result<>(read->request.outcome));
+            return read->buffer[100];
+        };
+        CHECK(shown(1) == std::byte{7});
+        CHECK(shown(2) == std::byte{0});
+        CHECK(shown(9) == std::byte{0});
+        // Part of a block: the rest is copied from the origin.
+        std::vector<std::byte> bytes(4096, std::byte{200});
+        IoRequest part;
+        part.kind = IoKind::write;
+        part.volume = f.volume;
+        part.offset = ByteOffset(5 * 65536 + 8192);
+        part.length = Bytes(bytes.size());
+        part.buffer = bytes.data();
+        must(submit_now(*f.pool, part));
+        const auto read = f.start(IoKind::read, 5);
+        CHECK(std::count(read->buffer.begin(), read->buffer.end(), std::byte{200}) == 4096);
+        CHECK(std::count(read->buffer.begin(), read->buffer.end(), std::byte{7}) == 65536 - 4096);
+        f.pool->close_volume(*f.volume);
+        theirs.pool->close_volume(*origin);
+    }
 }
 
 TEST_CASE("an external origin that cannot be read is an error of the request, not of the pool") {
