@@ -21,5 +21,6 @@ _thinvol() {
 }
 
 complete -F _thinvol thinvol tvchange tvcheck tvcreate tvdelta tvdisplay tvdmtable tvdump tvextend \
-    tvgcreate tvgextend tvgreduce tvgremove tvgrename tvgs tvls tvmetadatasize tvpvs tvreduce \
+    tvgcreate tvgextend tvgreduce tvgremove tvgrename tvgs tvls tvmetadatapack tvmetadatasize \
+    tvmetadataunpack tvpvs tvreduce \
     tvremove tvrename tvrepair tvresize tvrestore tvrmap tvs tvscan tvsnapshot tvtrim

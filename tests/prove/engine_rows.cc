@@ -145,6 +145,18 @@ constexpr Workload canonical[] = {
      .grow_data = 2,
      .grow_metadata = 2,
      .commit = 5},
+    {.name = "full, and waiting for space",
+     .write = 60,
+     .fua = 4,
+     .flush = 6,
+     .discard = 14,
+     .snapshot = 3,
+     .remove = 3,
+     .trim = 2,
+     .grow_data = 1,
+     .commit = 6,
+     .data_blocks = 12,
+     .waits_for_space = true},
 };
 constexpr CrashPolicy all_policies[] = {
     CrashPolicy::none,     CrashPolicy::all,    CrashPolicy::prefix, CrashPolicy::all_but_one,
