@@ -75,7 +75,7 @@ Result<> BulkTree::emit(std::uint32_t n) {
     Node leaf(TRY(blocks_.add(kind_)));
     leaf.format(true, value_size_);
     for (std::uint32_t i = 0; i < n; ++i) leaf.set_key(i, keys_[i]);
-    std::memcpy(leaf.value(0), values_.data(), std::size_t{n} * value_size_);
+    std::copy_n(values_.begin(), std::size_t{n} * value_size_, leaf.value(0));
     leaf.set_entries(n);
     leaves_.push_back({n == 0 ? 0 : keys_.front(), blocks_.last()});
     keys_.erase(keys_.begin(), keys_.begin() + n);
