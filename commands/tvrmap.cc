@@ -21,7 +21,7 @@ Result<DataRegion> parse_region(std::string_view text) {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
     const char* const stop = text.data() + text.size();
-    const auto first = std::from_chars(text.data(), stop, begin);
+    const auto first = std::from_chars(text.data(), text.data() + text.size(), begin);
     const bool dots =
         first.ec == std::errc() && stop - first.ptr > 2 && std::string_view(first.ptr, 2) == "..";
     const auto second = dots ? std::from_chars(first.ptr + 2, stop, end) : first;

@@ -28,9 +28,8 @@ Result<> parses(std::string_view text) {
 
 Result<> check_number(std::string_view text) {
     std::uint64_t value = 0;
-    const char* end = text.data() + text.size();
-    const auto outcome = std::from_chars(text.data(), end, value);
-    if (outcome.ec == std::errc() && outcome.ptr == end) return {};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size()) return {};
     return Error(Errc::invalid_argument, fmt::format("\"{}\" is no number", text));
 }
 

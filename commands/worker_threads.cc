@@ -23,7 +23,8 @@ void WorkerThreads::run(const std::function<void()>& body) {
     std::vector<std::jthread> others;
     try {
         for (unsigned n = processors(); n > 1; --n) others.emplace_back(body);
-    } catch (const std::system_error&) {  // as many as there are
+    } catch (const std::system_error&) {
+        return body();  // beside as many as there are
     }
     body();
 }

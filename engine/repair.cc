@@ -77,7 +77,7 @@ Result<> Planner::read_superblock() {
     if (outcome) {
         auto superblock = Superblock::decode(bytes);
         if (superblock) {
-            superblock_ = std::move(*superblock);
+            superblock_ = *superblock;
             return {};
         }
         if (superblock.error().code == Errc::unsupported) return std::move(superblock).error();

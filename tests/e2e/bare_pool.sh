@@ -38,10 +38,10 @@ cmp in <(pool read 0 --offset 65536b -L 300032b)
 [ "$(pool status 0)" = "640 767" ]
 [ "$(pool status 16777215)" = "0 -" ]
 pool message create_snap 1 0
-head -c 4096 /dev/zero | tr '\0' x > x
-pool write 0 --offset 128k < x
+head -c 4096 /dev/zero | tr '\0' x > page
+pool write 0 --offset 128k < page
 cmp in <(pool read 1 --offset 64k -L 300032b)
-cmp x <(pool read 0 --offset 128k -L 4k)
+cmp page <(pool read 0 --offset 128k -L 4k)
 pool discard 1 --offset 64k -L 64k
 cmp <(head -c 65536 /dev/zero) <(pool read 1 --offset 64k -L 64k)
 pool zero 0 --offset 64k -L 4k
@@ -80,5 +80,5 @@ thinvol pool create md2 small.data
 thinvol pool message md2 small.data create_thin 0
 head -c 1048576 /dev/urandom | thinvol pool write md2 small.data 0
 fails 5 'No space left on device' bash -c 'thinvol pool write md2 small.data 0 --offset 2m < in'
-thinvol pool write md2 small.data 0 < x
+thinvol pool write md2 small.data 0 < page
 thin_check -q md2

@@ -28,6 +28,7 @@ for command in "tvchange -ay vg0/a" "tvchange -pr vg0/a" "tvchange --lend kernel
     "tvchange --errorwhenfull y vg0/pool0" "tvrename vg0 a c" "tvgrename vg0 vg1" \
     "tvgremove -y vg0" "tvcheck vg0/pool0" \
     "tvdump vg0/pool0"; do
+  # shellcheck disable=SC2086  # words of a command line
   fails 5 "$lent" $command
 done
 [ "$(field lv_attr vg0/pool0)" = twi-l-tz-- ] || fail "attributes: $(field lv_attr vg0/pool0)"
@@ -72,6 +73,7 @@ undecided 'thin id 9 is new: 0 chunks'
 undecided 'volume vg0/b .thin id 1. is gone: --forget b'
 undecided "transaction id is 77, and was [0-9]+ when.*--accept-transaction-id 77"
 fails 5 "$lent" tvcheck vg0/pool0
+# shellcheck disable=SC2054,SC2191  # values of options
 decide=(--adopt 5=copy,64m --delete-unknown 6 --adopt 9=empty --forget b)
 undecided 'transaction id is 77'
 decide+=(--accept-transaction-id 77)
