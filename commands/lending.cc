@@ -1,20 +1,11 @@
 #include "commands/lending.h"
 
-#include <charconv>
-
 #include "commands/lookup.h"
 #include "libvm/pool_lending.h"
 #include "libvm/sizes.h"
 
 namespace thinvol {
 namespace {
-
-Result<std::uint64_t> number(std::string_view option, std::string_view text) {
-    std::uint64_t n = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-    if (error == std::errc() && end == text.data() + text.size() && !text.empty()) return n;
-    return Error(Errc::invalid_argument, fmt::format("--{}: \"{}\" is no number", option, text));
-}
 
 // ID=NAME[,SIZE]
 Result<ReturnDecisions::Adoption> adoption(std::string_view text) {
@@ -24,7 +15,7 @@ Result<ReturnDecisions::Adoption> adoption(std::string_view text) {
                      fmt::format("--adopt: \"{}\" is not of the form ID=NAME[,SIZE]", text));
     const std::size_t comma = text.find(',', equals);
     ReturnDecisions::Adoption a;
-    a.id = TRY(ThinId::from(TRY(number("adopt", text.substr(0, equals)))));
+    a.id = TRY(ThinId::from(TRY(within("--adopt", parse_number(text.substr(0, equals))))));
     a.name = text.substr(equals + 1, comma == std::string_view::npos ? comma : comma - equals - 1);
     if (comma != std::string_view::npos) a.size = TRY(parse_size(text.substr(comma + 1), 'm')).size;
     return a;
@@ -35,11 +26,12 @@ Result<ReturnDecisions> decisions_of(const Invocation& call) {
     for (const std::string& text : call.values("adopt"))
         decisions.adopt.push_back(TRY(adoption(text)));
     for (const std::string& text : call.values("delete-unknown"))
-        decisions.remove.push_back(TRY(ThinId::from(TRY(number("delete-unknown", text)))));
+        decisions.remove.push_back(
+            TRY(ThinId::from(TRY(within("--delete-unknown", parse_number(text))))));
     decisions.forget = call.values("forget");
     if (call.has("accept-transaction-id"))
-        decisions.accept = TransactionId{
-            TRY(number("accept-transaction-id", call.value("accept-transaction-id")))};
+        decisions.accept.emplace(TRY(
+            within("--accept-transaction-id", parse_number(call.value("accept-transaction-id")))));
     return decisions;
 }
 

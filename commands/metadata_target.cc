@@ -2,6 +2,7 @@
 
 #include "engine/superblock.h"
 #include "libvm/physical_volume.h"
+#include "libvm/sizes.h"
 
 namespace thinvol {
 namespace {
@@ -23,7 +24,7 @@ Result<std::string> contents_of(const std::string& path, BlockQueue& device) {
 
 std::optional<std::uint64_t> number(const Invocation& call, const OptionSpec& option) {
     if (!call.has(option.name)) return std::nullopt;
-    return std::stoull(call.value(option.name));
+    return *parse_number(call.value(option.name));  // its kind of value was checked
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // `thinvol pool`: a pool on two bare devices, as dmsetup drives one.
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
 
 #include "commands/invocation.h"
@@ -40,12 +39,12 @@ constexpr std::string_view examples[] = {
 Result<PoolFeatures> features_wanted(const Invocation& call) {
     PoolFeatures features;
     for (const std::string& word : call.values("feature")) TRY(add_feature_word(features, word));
-    features.low_water = DataBlocks(TRY(parse_extents(call.value_or("lowwater", "0"))).number);
-    features.error_if_no_space = true;  // nobody would make room while this command waits
+    features.low_water = DataBlocks(TRY(parse_number(call.value_or("lowwater", "0"))));
     return features;
 }
 
-Result<> show_status(Invocation& call, BarePool& bare, std::span<const std::string> arguments) {
+Result<> show_status(Invocation& call, BarePool& bare, const PoolFeatures& asked,
+                     std::span<const std::string> arguments) {
     Pool& pool = bare.pool();
     if (!arguments.empty()) {
         const ThinId id = TRY(parse_thin_id(arguments.front()));
@@ -54,9 +53,7 @@ Result<> show_status(Invocation& call, BarePool& bare, std::span<const std::stri
         return {};
     }
     PoolStatus status = pool.status();
-    const std::vector<std::string> words = call.values("feature");
-    status.writes_wait_for_space =
-        std::find(words.begin(), words.end(), "error_if_no_space") == words.end();
+    status.writes_wait_for_space = !asked.error_if_no_space;
     call.write(call.has("json") ? bare.status_json() + "\n"
                                 : pool_status_line(status, pool.features()) + "\n");
     return {};
@@ -73,7 +70,7 @@ Result<> act(Invocation& call) {
         return {};
     }
     BarePool bare = TRY(BarePool::open(devices, features));
-    if (action == "status") return show_status(call, bare, arguments);
+    if (action == "status") return show_status(call, bare, features, arguments);
     if (action == "extend") return bare.grow();
     if (action == "message") return send_message(bare.pool(), TRY(parse_message(arguments)));
     const ThinId id = TRY(parse_thin_id(arguments.empty() ? "" : arguments.front()));

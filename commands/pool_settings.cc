@@ -1,6 +1,6 @@
 #include "commands/pool_settings.h"
 
-#include <charconv>
+#include "libvm/sizes.h"
 
 namespace thinvol {
 
@@ -18,10 +18,9 @@ void apply_pool_settings(const Invocation& call, PoolRow& pool) {
                         : word == "nopassdown" ? Discards::nopassdown
                                                : Discards::ignore;
     }
-    if (call.has("nospacetimeout")) {
-        const std::string& text = call.value("nospacetimeout");
-        std::from_chars(text.data(), text.data() + text.size(), pool.no_space_timeout);
-    }
+    if (call.has("nospacetimeout"))  // a number: its kind of value was checked
+        pool.no_space_timeout =
+            static_cast<std::int64_t>(*parse_number(call.value("nospacetimeout")));
 }
 
 }  // namespace thinvol

@@ -63,8 +63,8 @@ Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<Found
 
 Result<> change_properties(Invocation& call, Session& session,
                            const std::vector<FoundThin>& volumes) {
-    for (const PoolBatch& batch : TRY(by_pool(session, volumes)))
-        TRY(check_not_lent(batch.group, batch.pool));
+    const std::vector<PoolBatch> pools = TRY(by_pool(session, volumes));
+    for (const PoolBatch& batch : pools) TRY(check_not_lent(batch.group, batch.pool));
     auto transaction = TRY(session.catalog.begin());
     for (const FoundThin& v : volumes) {
         if (call.has("setactivationskip"))
@@ -76,7 +76,7 @@ Result<> change_properties(Invocation& call, Session& session,
     TRY(std::move(transaction).commit());
     for (const auto& warning : TRY(announce_change(session, volumes.front().group)).warnings)
         call.warn(warning);
-    for (const PoolBatch& batch : TRY(by_pool(session, volumes)))
+    for (const PoolBatch& batch : pools)
         TRY(ask_if_served(session.environment, batch.pool, new_request(RefreshRequest{})));
     for (const FoundThin& v : volumes) call.say("Logical volume {} changed.", v.full_name());
     return {};

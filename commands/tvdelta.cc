@@ -1,10 +1,9 @@
-#include <charconv>
-
 #include "commands/lookup.h"
 #include "commands/metadata_source.h"
 #include "commands/table.h"
 #include "engine/delta.h"
 #include "engine/volume_list.h"
+#include "libvm/sizes.h"
 
 namespace thinvol {
 namespace {
@@ -22,11 +21,7 @@ constexpr std::string_view examples[] = {"tvdelta --thin1 before --thin2 root vg
                                          "tvdelta --thin1 0 --thin2 4 --device metadata.img"};
 
 Result<ThinId> id_of(const Invocation& call, const std::string& text) {
-    std::uint64_t number = 0;
-    const char* end = text.data() + text.size();
-    if (const auto read = std::from_chars(text.data(), end, number);
-        read.ec == std::errc() && read.ptr == end)
-        return ThinId::from(number);
+    if (const auto number = parse_number(text)) return ThinId::from(*number);
     if (call.operands().empty())
         return Error(Errc::invalid_argument, fmt::format("\"{}\" is no thin id", text));
     Session session = TRY(call.session());

@@ -1,7 +1,5 @@
 #include <nlohmann/json.hpp>
 
-#include <charconv>
-
 #include "commands/invocation.h"
 #include "commands/table.h"
 #include "engine/superblock.h"
@@ -39,15 +37,14 @@ int run(Invocation& call) {
         if (!call.has(wanted)) return call.usage(fmt::format("Please give --{}.", wanted));
     }
     const std::string& text = call.value("max-thins");
-    std::uint64_t thins = 0;
-    const auto read = std::from_chars(text.data(), text.data() + text.size(), thins);
-    if (read.ec != std::errc() || read.ptr != text.data() + text.size() || thins > ThinId::max)
+    const auto thins = parse_number(text);
+    if (!thins || *thins > ThinId::max)
         return call.usage(fmt::format("\"{}\" is no number of volumes.", text));
     const auto block = TRY_OR_FAIL(call, parse_size(call.value("block-size"), 's'));
     const auto pool = TRY_OR_FAIL(call, parse_size(call.value("pool-size"), 's'));
     if (block.sign != Sign::none || pool.sign != Sign::none)
         return call.usage("A size has no sign here.");
-    const auto needed = blocks_needed(to_sectors(block.size), to_sectors(pool.size), thins);
+    const auto needed = blocks_needed(to_sectors(block.size), to_sectors(pool.size), *thins);
     if (!needed) return call.usage(needed.error().text);
     const Bytes bytes(needed->n * metadata_block_bytes);
     if (call.has("json")) {

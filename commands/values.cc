@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "libvm/names.h"
 #include "libvm/sizes.h"
@@ -24,13 +23,6 @@ template <auto parse, auto... arguments>
 Result<> parses(std::string_view text) {
     TRY(parse(text, arguments...));
     return {};
-}
-
-Result<> check_number(std::string_view text) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size()) return {};
-    return Error(Errc::invalid_argument, fmt::format("\"{}\" is no number", text));
 }
 
 Result<> check_device_map(std::string_view text) {
@@ -54,16 +46,15 @@ constexpr std::array<std::string_view, 8> pool_actions{"create", "status", "mess
 
 Result<> check_seconds(std::string_view text) {
     constexpr std::uint64_t day = 24 * 60 * 60;
-    std::uint64_t n = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-    if (error == std::errc() && end == text.data() + text.size() && n <= day) return {};
+    const auto n = parse_number(text);
+    if (n && *n <= day) return {};
     return Error(Errc::invalid_argument, "a number of seconds, a day's at most, is wanted");
 }
 
 constexpr ValueKind kinds[] = {
     {Value::none, ""},
     {Value::text, "String"},
-    {Value::number, "Number", {}, check_number},
+    {Value::number, "Number", {}, parses<parse_number>},
     {Value::size, "[+|-]Size[bskmgtpe]", {}, parses<parse_size, 'm'>},
     {Value::extents, "[+|-]Number[%VG|%FREE|%PVS|%LV]", {}, parses<parse_extents>},
     {Value::chunk_size, "Size[bskmgtpe]", {}, parses<parse_size, 'k'>},

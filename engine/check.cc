@@ -47,6 +47,15 @@ private:
         bool expanded;  // and met by the recount
         bool usable;
         bool leaf;
+
+        void describe(const NodeView& view) {
+            leaf = view.is_leaf();
+            entries = static_cast<std::uint16_t>(view.entries());
+            if (leaf) leaf_entries = entries;
+            if (entries == 0) return;
+            first_key = view.key(0);
+            last_key = view.key(entries - 1U);
+        }
     };
     using Block = std::array<std::byte, metadata_block_bytes>;
     using LeafVisitor = void (Checker::*)(const NodeView& leaf);
@@ -177,14 +186,8 @@ void Checker::survey_node(MetadataBlock at, const Result<ConstBlockBytes>& bytes
     const NodeView view(bytes->data());
     Seen& seen = seen_[at.n];
     seen.usable = true;
-    seen.leaf = view.is_leaf();
-    seen.entries = static_cast<std::uint16_t>(view.entries());
-    if (seen.entries > 0) {
-        seen.first_key = view.key(0);
-        seen.last_key = view.key(seen.entries - 1U);
-    }
+    seen.describe(view);
     if (seen.leaf) {
-        seen.leaf_entries = seen.entries;
         if (auto text = survey_mappings(view); !text.empty()) {
             const std::lock_guard lock(surveying_);
             surveyed_damage_[at.n] = fmt::format("metadata block {}: {}", at, text);
@@ -266,14 +269,8 @@ void Checker::check_place(MetadataBlock at, const Seen& seen, KeyRange legal, bo
 
 void Checker::expand(MetadataBlock at, const NodeView& view, BlockKind kind, KeyRange legal,
                      LeafVisitor visit, unsigned depth, Seen& seen) {
-    seen.leaf = view.is_leaf();
-    seen.entries = static_cast<std::uint16_t>(view.entries());
-    if (seen.entries > 0) {
-        seen.first_key = view.key(0);
-        seen.last_key = view.key(seen.entries - 1U);
-    }
+    seen.describe(view);
     if (seen.leaf) {
-        seen.leaf_entries = seen.entries;
         if (visit != nullptr) (this->*visit)(view);
         return;
     }

@@ -32,8 +32,6 @@ bool out_of_space(PoolMode mode) {
     return mode == PoolMode::out_of_data_space || mode == PoolMode::out_of_metadata_space;
 }
 
-constexpr const char* read_only_by_features = "it was made so by its features";
-
 }  // namespace
 
 Pool::Pool(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size,
@@ -75,16 +73,20 @@ Result<std::unique_ptr<Pool>> Pool::open(BlockQueue& metadata, BlockQueue& data,
     }
     std::unique_ptr<Pool> pool(new Pool(metadata, data, block, options));
     pool->metadata_ = std::move(md);
-    if (pool->metadata_->superblock().needs_check)
-        pool->set_mode(PoolMode::read_only, "needs_check is set in the metadata");
-    else if (pool->metadata_->superblock().time > SnapTime::max)
-        pool->set_mode(
-            PoolMode::read_only,
-            fmt::format("its snapshot clock is {}, past its end of {}: dump the metadata "
-                        "and restore them",
-                        pool->metadata_->superblock().time, SnapTime::max));
+    if (std::string why = pool->unsound(); !why.empty())
+        pool->set_mode(PoolMode::read_only, std::move(why));
     TRY(pool->set_features(options.features));
     return pool;
+}
+
+// Why the metadata must not be changed; empty: they may.
+std::string Pool::unsound() const {
+    if (metadata_ == nullptr) return "they cannot be read";
+    if (metadata_->superblock().needs_check) return "needs_check is set in the metadata";
+    if (metadata_->superblock().time <= SnapTime::max) return "";
+    return fmt::format(
+        "its snapshot clock is {}, past its end of {}: dump the metadata and restore them",
+        metadata_->superblock().time, SnapTime::max);
 }
 
 // --- volumes -------------------------------------------------------------------------------------
@@ -104,6 +106,7 @@ Result<Volume*> Pool::open_volume(ThinId id, Bytes size, bool read_only,
     volume->read_only = read_only;
     volume->device = device;
     volume->external_origin = external_origin;
+    if (external_origin != nullptr) over_origin_.push_back(volume.get());
     return volumes_.emplace(id, std::pair(std::move(volume), 1U)).first->second.first.get();
 }
 
@@ -114,6 +117,7 @@ void Pool::close_volume(Volume& volume) {
     ASSERT(volume.requests == 0);
     if (volume.device != nullptr) --volume.device->opened;
     shard_.forget(volume);
+    std::erase(over_origin_, &volume);
     volumes_.erase(it);
 }
 
@@ -125,8 +129,6 @@ Volume* Pool::find_volume(ThinId id) {
 Result<> Pool::set_bounds(ThinId id, const SpaceBounds& bounds) {
     if (metadata_ == nullptr) return Error(Errc::io_error, trouble_);
     TRY(metadata_->set_bounds(id, bounds));
-    if (bounds == SpaceBounds()) bounds_.erase(id);
-    else bounds_[id] = bounds;
     find_space();
     return {};
 }
@@ -153,9 +155,7 @@ Result<std::vector<ThinId>> Pool::volume_ids() {
 bool Pool::run_once() {
     metadata_device_.poll(false);
     data_.poll(false);
-    for (auto& [id, entry] : volumes_) {
-        if (entry.first->external_origin != nullptr) entry.first->external_origin->poll(false);
-    }
+    for (Volume* volume : over_origin_) volume->external_origin->poll(false);
     bool progress = flusher_.run_once();
     if (!stalled_) {
         progress = shard_.run_once() || progress;
@@ -183,9 +183,8 @@ void Pool::run_until(const std::function<bool()>& done) {
 }
 
 BlockQueue* Pool::busy_origin() {
-    for (auto& [id, entry] : volumes_) {
-        BlockQueue* origin = entry.first->external_origin;
-        if (origin != nullptr && origin->in_flight() > 0) return origin;
+    for (const Volume* volume : over_origin_) {
+        if (volume->external_origin->in_flight() > 0) return volume->external_origin;
     }
     return nullptr;
 }
@@ -275,11 +274,9 @@ Result<> Pool::set_features(const PoolFeatures& features) {
     if (metadata_ != nullptr)
         metadata_watch_.set(low_water_of_metadata(metadata_->metadata().size()).n,
                             features.fill_levels);
-    const bool sound = metadata_ != nullptr && !metadata_->superblock().needs_check &&
-                       metadata_->superblock().time <= SnapTime::max && !stalled_;
     if (features.read_only && mode_ < PoolMode::read_only)
-        set_mode(PoolMode::read_only, read_only_by_features);
-    else if (!features.read_only && mode_ == PoolMode::read_only && sound)
+        set_mode(PoolMode::read_only, "it was made so by its features");
+    else if (!features.read_only && mode_ == PoolMode::read_only && !stalled_ && unsound().empty())
         set_mode(PoolMode::write, "");
     waited_too_long_ = false;
     full_since_.reset();
@@ -462,9 +459,6 @@ void Pool::execute_apply() {
         if (i > 0 || !refused(outcome.error().code)) fail(outcome.error());
         return finish_apply(std::move(outcome));
     }
-    for (const PoolOperation& operation : apply_->operations) {
-        if (const auto* gone = std::get_if<RemoveThin>(&operation)) bounds_.erase(gone->id);
-    }
     apply_commit_ = metadata_->open_commit();
     commit_wanted_ = true;
     if (std::exchange(trim_unfinished_, false)) {
@@ -518,6 +512,7 @@ void Pool::reload() {
             volume.lost_changes = true;
         volume.device = nullptr;
     }
+    const auto bounds = metadata_->bounds();
     metadata_.reset();
     ++generation_;
     auto reopened = ThinMetadata::open(metadata_device_, metadata_options_);
@@ -529,8 +524,8 @@ void Pool::reload() {
                 ++entry.first->device->opened;
             }
         }
-        for (const auto& [id, bounds] : bounds_)
-            ignore(metadata_->set_bounds(id, bounds), "nothing is allocated while it is read-only");
+        for (const auto& [id, of] : bounds)
+            ignore(metadata_->set_bounds(id, of), "nothing is allocated while it is read-only");
         persist_needs_check();
     } else {
         set_mode(PoolMode::failed, trouble_ + "; then " + reopened.error().text);
@@ -551,8 +546,7 @@ void Pool::persist_needs_check() {
            "the pool is read-only in this process either way");
 }
 
-// --- for who has nothing else to do
-// ---------------------------------------------------------------
+// --- for who has nothing else to do --------------------------------------------------------------
 
 Result<> apply_now(Pool& pool, std::vector<PoolOperation> operations, TransactionId from,
                    TransactionId to) {

@@ -53,8 +53,7 @@ public:
     // No request of the volume may be in flight when the last opener closes it.
     void close_volume(Volume& volume);
     Volume* find_volume(ThinId id);
-    // From now on, whether it is open or not, until it is removed. Reads the mappings of a volume
-    // that was a snapshot once; bounds of 0 and 0 end it.
+    // Open or not, until it is removed; bounds of 0 and 0 end it. Reads all the volume's mappings.
     Result<> set_bounds(ThinId id, const SpaceBounds& bounds);
     // How many blocks the volume has of its own; not_found where no bounds are set.
     Result<DataBlocks> own_blocks(ThinId id) const;
@@ -143,6 +142,7 @@ private:
     void start_apply(ApplyRequest& request);
     void execute_apply();
     void finish_apply(Result<> outcome);
+    std::string unsound() const;
     void set_mode(PoolMode mode, std::string trouble);
     void tell(PoolEvent::Kind kind, unsigned percent, std::string text);
     void watch_space();
@@ -162,8 +162,8 @@ private:
     Shard shard_;
     Reclaimer reclaimer_;
     std::map<ThinId, std::pair<std::unique_ptr<Volume>, std::uint32_t>>
-        volumes_;  // and how often opened
-    std::map<ThinId, SpaceBounds> bounds_;
+        volumes_;                       // and how often opened
+    std::vector<Volume*> over_origin_;  // those with an external origin
 
     PoolMode mode_ = PoolMode::write;
     std::string trouble_;

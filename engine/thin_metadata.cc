@@ -304,6 +304,12 @@ Result<> ThinMetadata::set_bounds(ThinId id, const SpaceBounds& bounds) {
     return {};
 }
 
+std::map<ThinId, SpaceBounds> ThinMetadata::bounds() const {
+    std::map<ThinId, SpaceBounds> all;
+    for (const auto& [id, space] : bounded_) all.emplace(id, space.bounds);
+    return all;
+}
+
 Result<> ThinMetadata::within_bounds(const ThinDevice& device) const {
     const BoundedSpace* space = device.bounded;
     if (space != nullptr && space->bounds.limit > DataBlocks(0) &&

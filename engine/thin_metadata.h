@@ -89,6 +89,7 @@ public:
     // --- space of single volumes, see space_bounds.h
     Result<> set_bounds(ThinId id, const SpaceBounds& bounds);
     bool any_bounds() const { return !bounded_.empty(); }
+    std::map<ThinId, SpaceBounds> bounds() const;
     Result<> within_bounds(const ThinDevice& device) const;
     Result<DataBlocks> own_blocks(ThinId id) const;
     void hand_back(DataBlock b) { data_.hand_back(b); }

@@ -7,6 +7,14 @@
 #include <algorithm>
 
 namespace thinvol {
+namespace {
+
+PoolOptions never_waiting(PoolFeatures features) {
+    features.error_if_no_space = true;
+    return {features};
+}
+
+}  // namespace
 
 Result<BarePool> BarePool::lock(const BareDevices& devices) {
     const auto open_one = [](const std::string& path) {
@@ -32,14 +40,15 @@ Result<BarePool> BarePool::create(const BareDevices& devices, Sectors data_block
                                  "there: clear it, or say --yes to overwrite it",
                                  devices.metadata));
     }
-    bare.pool_ = TRY(Pool::create(*bare.metadata_, *bare.data_, data_block_size, {features}));
+    bare.pool_ =
+        TRY(Pool::create(*bare.metadata_, *bare.data_, data_block_size, never_waiting(features)));
     return bare;
 }
 
 Result<BarePool> BarePool::open(const BareDevices& devices, const PoolFeatures& features) {
     BarePool bare = TRY(lock(devices));
-    bare.pool_ =
-        TRY(within(devices.metadata, Pool::open(*bare.metadata_, *bare.data_, {features})));
+    bare.pool_ = TRY(within(devices.metadata,
+                            Pool::open(*bare.metadata_, *bare.data_, never_waiting(features))));
     return bare;
 }
 

@@ -5,6 +5,7 @@
 // Invariants  (1) both devices are locked for as long as this lives (a block device is opened
 //                 O_EXCL: never one that is mounted or mapped)
 //             (2) what was done is durable when this ends
+//             (3) writes never wait for space, whatever the features say: nobody would make some
 // Errors      not_found, busy, corrupt, invalid_argument; exists: create() found something there
 // Threads     one
 // Source      Documentation/admin-guide/device-mapper/thin-provisioning.rst

@@ -5,8 +5,9 @@
 #include <strings.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstring>
+
+#include "libvm/sizes.h"
 
 namespace thinvol {
 namespace {
@@ -15,17 +16,10 @@ bool is(std::string_view word, const char* name) {
     return word.size() == std::strlen(name) && ::strncasecmp(word.data(), name, word.size()) == 0;
 }
 
-Result<std::uint64_t> number(std::string_view text) {
-    std::uint64_t n = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-    if (error == std::errc() && end == text.data() + text.size()) return n;
-    return Error(Errc::invalid_argument, fmt::format("\"{}\" is no number", text));
-}
-
 }  // namespace
 
 Result<ThinId> parse_thin_id(std::string_view text) {
-    const std::uint64_t n = TRY(number(text));
+    const std::uint64_t n = TRY(parse_number(text));
     if (n <= ThinId::max) return ThinId::checked(n);
     return Error(Errc::invalid_argument,
                  fmt::format("thin id {} is above the highest, {}", n, ThinId::max));
@@ -47,8 +41,8 @@ Result<PoolMessage> parse_message(std::span<const std::string> words) {
         const ThinId id = TRY(parse_thin_id(words[1]));
         message.operations = {RemoveThin{id}};
     } else if (has("set_transaction_id", 2)) {
-        const std::uint64_t from = TRY(number(words[1]));
-        const std::uint64_t to = TRY(number(words[2]));
+        const std::uint64_t from = TRY(parse_number(words[1]));
+        const std::uint64_t to = TRY(parse_number(words[2]));
         message.transaction_id.emplace(TransactionId{from}, TransactionId{to});
     } else if (has("reserve_metadata_snap", 0)) {
         message.operations = {ReserveMetadataSnapshot{}};

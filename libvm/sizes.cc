@@ -52,6 +52,13 @@ std::optional<std::string> take_number(std::string_view& text) {
 
 }  // namespace
 
+Result<std::uint64_t> parse_number(std::string_view text) {
+    std::uint64_t n = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+    if (error == std::errc() && end == text.data() + text.size()) return n;
+    return Error(Errc::invalid_argument, fmt::format("\"{}\" is no number", text));
+}
+
 Result<SizeArgument> parse_size(std::string_view whole, char default_unit) {
     std::string_view text = whole;
     SizeArgument argument;

@@ -16,6 +16,9 @@
 
 namespace thinvol {
 
+// "123": digits and nothing else, 64 bits at most.
+Result<std::uint64_t> parse_number(std::string_view text);
+
 enum class Sign { none, plus, minus };
 
 struct SizeArgument {
