@@ -113,6 +113,33 @@ ALTER TABLE pool ADD COLUMN lent_to TEXT NOT NULL DEFAULT 'nobody'
   CHECK(lent_to IN ('nobody', 'kernel'));
 )";
 
+// A tag is a physical volume's, a volume's, or with neither the group's; a setting a volume's or
+// the group's.
+constexpr const char* version_3 = R"(
+ALTER TABLE vg ADD COLUMN autoactivation INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE vg ADD COLUMN exported INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE vg ADD COLUMN allocation TEXT NOT NULL DEFAULT 'normal'
+  CHECK(allocation IN ('contiguous', 'cling', 'normal'));
+ALTER TABLE pv ADD COLUMN allocatable INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE lv ADD COLUMN autoactivation INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE thin ADD COLUMN merging INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE thin ADD COLUMN external_origin TEXT;
+CREATE TABLE tag(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, vg_id INTEGER NOT NULL REFERENCES vg(id) ON DELETE CASCADE,
+  pv_id INTEGER REFERENCES pv(id) ON DELETE CASCADE,
+  lv_id INTEGER REFERENCES lv(id) ON DELETE CASCADE, tag TEXT NOT NULL);
+CREATE UNIQUE INDEX tag_once ON tag(vg_id, ifnull(pv_id, 0), ifnull(lv_id, 0), tag);
+CREATE INDEX tag_lv ON tag(lv_id) WHERE lv_id IS NOT NULL;
+CREATE TABLE setting(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, vg_id INTEGER NOT NULL REFERENCES vg(id) ON DELETE CASCADE,
+  lv_id INTEGER REFERENCES lv(id) ON DELETE CASCADE, key TEXT NOT NULL, value TEXT NOT NULL);
+CREATE UNIQUE INDEX setting_once ON setting(vg_id, ifnull(lv_id, 0), key);
+CREATE INDEX setting_lv ON setting(lv_id) WHERE lv_id IS NOT NULL;
+CREATE TABLE job(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, vg_id INTEGER NOT NULL REFERENCES vg(id) ON DELETE CASCADE,
+  kind TEXT NOT NULL, detail TEXT NOT NULL);
+)";
+
 }  // namespace
 
 Result<> migrate(Database& db) {
@@ -123,6 +150,7 @@ Result<> migrate(Database& db) {
         version = TRY(version_of()).value_or(0);  // another process may have been first
         if (version < 1) TRY(create_version_1(db));
         if (version < 2) TRY(db.execute(version_2));
+        if (version < 3) TRY(db.execute(version_3));
         // The triggers name the columns of their tables.
         for (const std::string_view table : group_tables) {
             TRY(drop_log_triggers(db, table));

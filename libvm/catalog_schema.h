@@ -12,12 +12,12 @@
 
 namespace thinvol {
 
-inline constexpr int catalog_version = 2;
+inline constexpr int catalog_version = 3;
 
 // The tables whose rows make up a group: their changes go to vg_log. Each has `id` and `vg_id`,
 // `vg` only `id`.
-inline constexpr std::string_view group_tables[] = {"vg",   "pv",      "lv",     "pool",
-                                                    "thin", "segment", "pending"};
+inline constexpr std::string_view group_tables[] = {"vg",      "pv",      "lv",  "pool",    "thin",
+                                                    "segment", "pending", "tag", "setting", "job"};
 
 // Brings the catalog to catalog_version, in one transaction. A new one gets an environment's UUID.
 Result<> migrate(Database& db);

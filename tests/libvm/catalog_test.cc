@@ -271,10 +271,20 @@ TEST_CASE(
     Filled filled;
     {
         Database db = filled.database();
-        for (const char* event : {"INSERT", "UPDATE", "DELETE"})
-            must(db.execute(std::string("DROP TRIGGER log_pool_") + event));
+        for (const char* table : {"vg", "pv", "lv", "pool", "thin"}) {
+            for (const char* event : {"INSERT", "UPDATE", "DELETE"})
+                must(db.execute(fmt::format("DROP TRIGGER log_{}_{}", table, event)));
+        }
         must(
-            db.execute("ALTER TABLE pool DROP COLUMN lent_to; "
+            db.execute("DROP TABLE tag; DROP TABLE setting; DROP TABLE job; "
+                       "ALTER TABLE vg DROP COLUMN autoactivation; "
+                       "ALTER TABLE vg DROP COLUMN exported; "
+                       "ALTER TABLE vg DROP COLUMN allocation; "
+                       "ALTER TABLE pv DROP COLUMN allocatable; "
+                       "ALTER TABLE lv DROP COLUMN autoactivation; "
+                       "ALTER TABLE thin DROP COLUMN merging; "
+                       "ALTER TABLE thin DROP COLUMN external_origin; "
+                       "ALTER TABLE pool DROP COLUMN lent_to; "
                        "ALTER TABLE pool DROP COLUMN error_when_full; "
                        "ALTER TABLE pool DROP COLUMN no_space_timeout; PRAGMA user_version = 1"));
     }
