@@ -12,6 +12,8 @@ namespace {
 constexpr OptionSpec options[] = {
     {"input", 'i', Value::any_device, "Damaged metadata device; it is not changed."},
     target_option,
+    {"whole", 0, Value::none,
+     "Take the newest commit that is there in whole, not the newest without what is lost of it."},
     transaction_id_option,
     data_block_size_option,
     data_blocks_option,
@@ -22,7 +24,8 @@ constexpr std::string_view examples[] = {"tvrepair vg0/pool0",
 
 Result<RepairPlan> plan_and_warn(Invocation& call, const std::string& name, BlockQueue& device,
                                  const PoolOverrides& known) {
-    auto plan = TRY(within(name, plan_repair(device, known)));
+    const RepairAim aim = call.has("whole") ? RepairAim::whole : RepairAim::newest;
+    auto plan = TRY(within(name, plan_repair(device, known, aim)));
     for (const std::string& note : plan.notes) call.warn(fmt::format("{}: {}", name, note));
     return plan;
 }

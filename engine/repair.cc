@@ -37,7 +37,8 @@ public:
 
 class Planner {
 public:
-    Planner(BlockQueue& device, const PoolOverrides& known) : device_(device), known_(known) {}
+    Planner(BlockQueue& device, const PoolOverrides& known, RepairAim aim)
+        : device_(device), known_(known), aim_(aim) {}
     Result<RepairPlan> run();
 
 private:
@@ -51,6 +52,7 @@ private:
     void one_of_superblock();
     bool better_than_superblock(const RootCandidate& volumes, const RootCandidate& details) const;
     bool best_pair();
+    bool best_pair(bool exact);
     void take(const RootCandidate& volumes, const RootCandidate* details, bool trusted);
     Result<> choose();
     const RootCandidate* details_for(const RootCandidate& volumes);
@@ -62,6 +64,7 @@ private:
 
     BlockQueue& device_;
     const PoolOverrides& known_;
+    RepairAim aim_;
     RepairPlan plan_;
     std::optional<Superblock> superblock_;
     std::string uuid_;
@@ -131,38 +134,37 @@ auto rank(const RootCandidate& details, const RootCandidate& volumes) {
 // or, pools growing as they do, has more mappings than were ever under this superblock.
 bool Planner::better_than_superblock(const RootCandidate& volumes,
                                      const RootCandidate& details) const {
-    if (!superblock_ || !volume_tree_ || !details_tree_) return true;
+    if (!superblock_ || !volume_tree_ || !details_tree_ || aim_ == RepairAim::whole) return true;
     return details.newest >= superblock_->transaction_id || details.time > superblock_->time ||
            volumes.mappings > summary_of(*details_tree_).mappings;
 }
 
-// The newest pair that agrees, in full if there is one such.
-bool Planner::best_pair() {
-    for (const bool exact : {true, false}) {
-        std::multimap<std::uint64_t, const RootCandidate*> details;
-        for (const RootCandidate& d : roots_->details) {
-            if (d.volumes > 0) details.emplace(exact ? d.counts : d.ids, &d);
-        }
-        const RootCandidate* best_volumes = nullptr;
-        const RootCandidate* best_details = nullptr;
-        for (const RootCandidate& v : roots_->volumes) {
-            if (exact && !v.whole) continue;
-            const auto [begin, end] = details.equal_range(exact ? v.counts : v.ids);
-            for (auto d = begin; d != end; ++d) {
-                if (best_volumes != nullptr &&
-                    rank(*d->second, v) <= rank(*best_details, *best_volumes))
-                    continue;
-                best_volumes = &v;
-                best_details = d->second;
-            }
-        }
-        if (best_volumes == nullptr) continue;
-        if (!better_than_superblock(*best_volumes, *best_details)) continue;
-        take(*best_volumes, best_details, exact);
-        return true;
+// The newest pair that agrees: in full, or at least on the volumes' ids.
+bool Planner::best_pair(bool exact) {
+    std::multimap<std::uint64_t, const RootCandidate*> details;
+    for (const RootCandidate& d : roots_->details) {
+        if (d.volumes > 0) details.emplace(exact ? d.counts : d.ids, &d);
     }
-    return false;
+    const RootCandidate* best_volumes = nullptr;
+    const RootCandidate* best_details = nullptr;
+    for (const RootCandidate& v : roots_->volumes) {
+        if (exact && !v.whole) continue;
+        const auto [begin, end] = details.equal_range(exact ? v.counts : v.ids);
+        for (auto d = begin; d != end; ++d) {
+            if (best_volumes != nullptr &&
+                rank(*d->second, v) <= rank(*best_details, *best_volumes))
+                continue;
+            best_volumes = &v;
+            best_details = d->second;
+        }
+    }
+    if (best_volumes == nullptr || !better_than_superblock(*best_volumes, *best_details))
+        return false;
+    take(*best_volumes, best_details, exact);
+    return true;
 }
+
+bool Planner::best_pair() { return best_pair(true) || best_pair(false); }
 
 // Details of the same volumes; best if of as many mappings.
 const RootCandidate* Planner::details_for(const RootCandidate& volumes) {
@@ -198,14 +200,20 @@ void Planner::one_of_superblock() {
 }
 
 Result<> Planner::choose() {
-    if (superblock_ && superblock_pair()) {
-        if (!contradicted()) return {};
-        note("the superblock is older than what it points to");
-        roots_ = find_roots(*plan_.survey);
-        best_pair();
+    const bool agreed = superblock_ && superblock_pair();
+    const bool overtaken = agreed && contradicted();
+    const bool wanted_whole = aim_ == RepairAim::whole;
+    if (agreed && !overtaken && (!wanted_whole || summary_of(*volume_tree_).whole)) return {};
+    if (overtaken) note("the superblock is older than what it points to");
+    roots_ = find_roots(*plan_.survey);
+    if (wanted_whole) {
+        if (best_pair(true)) return {};
+        note("no commit is there in whole: the newest is taken");
+    }
+    if (agreed) {
+        if (overtaken) best_pair();
         return {};
     }
-    roots_ = find_roots(*plan_.survey);
     if (superblock_) one_of_superblock();
     if (volume_tree_ && volume_tree_->whole) return {};
     if (best_pair()) return {};
@@ -357,8 +365,8 @@ Result<RepairPlan> Planner::run() {
 
 }  // namespace
 
-Result<RepairPlan> plan_repair(BlockQueue& device, const PoolOverrides& known) {
-    return Planner(device, known).run();
+Result<RepairPlan> plan_repair(BlockQueue& device, const PoolOverrides& known, RepairAim aim) {
+    return Planner(device, known, aim).run();
 }
 
 }  // namespace thinvol

@@ -27,6 +27,11 @@ struct RepairPlan {
     bool superblock_used = false;
 };
 
-Result<RepairPlan> plan_repair(BlockQueue& device, const PoolOverrides& known);
+// What is wanted where something is lost of the newest commit: that commit without it, or the
+// newest one that is still there in whole, with its older mappings.
+enum class RepairAim { newest, whole };
+
+Result<RepairPlan> plan_repair(BlockQueue& device, const PoolOverrides& known,
+                               RepairAim aim = RepairAim::newest);
 
 }  // namespace thinvol

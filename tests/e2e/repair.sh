@@ -21,6 +21,8 @@ truncate -s 8M out.img
 says 'transaction id [0-9]+, 2 volumes with 1280 mappings' tvrepair -i before.img -o out.img
 thin_check -q out.img
 tvdump --device out.img | same - before.xml
+says '2 volumes with 1280 mappings' tvrepair -y --whole -i before.img -o out.img
+tvdump --device out.img | same - before.xml
 says '2 volumes with 1280 mappings' tvrepair -y vg0/pool0
 tvdump vg0/pool0 | same - before.xml
 

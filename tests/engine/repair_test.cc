@@ -213,10 +213,11 @@ bool includes(const Mappings& all, const Mappings& some) {
     return std::includes(all.begin(), all.end(), some.begin(), some.end());
 }
 
-Collector repaired_by_us(MemoryQueue& damaged, const Class& kind, MemoryQueue& target) {
+Collector repaired_by_us(MemoryQueue& damaged, const Class& kind, MemoryQueue& target,
+                         RepairAim aim = RepairAim::newest) {
     PoolOverrides known;
     if (kind.superblock_lost) known.data_block_size = Sectors(128);
-    const RepairPlan plan = must(plan_repair(damaged, known));
+    const RepairPlan plan = must(plan_repair(damaged, known, aim));
     for (const std::string& note : plan.notes) UNSCOPED_INFO(note);
     MetadataBuilder builder(target, {.overrides = known, .count_mapped = true});
     must(walk_contents(damaged, plan.contents, {.subtrees = true, .judge = plan.survey.get()},
@@ -224,8 +225,11 @@ Collector repaired_by_us(MemoryQueue& damaged, const Class& kind, MemoryQueue& t
     return contents_of(target);
 }
 
-// The mappings that thin_repair saves; none if it fails.
-Mappings saved_by_thin_repair(MemoryQueue& damaged, const Class& kind) {
+// The generation that prefers a commit which is there in whole; the build folder keeps it.
+const std::string thin_repair_1 = THINVOL_PEERS "/thin_repair";
+
+// The mappings that a thin_repair saves; none if it fails.
+Mappings saved_by(const std::string& thin_repair, MemoryQueue& damaged, const Class& kind) {
     const TemporaryDirectory dir;
     const std::string in = (dir.path() / "in").string();
     const std::string out = (dir.path() / "out").string();
@@ -237,7 +241,7 @@ Mappings saved_by_thin_repair(MemoryQueue& damaged, const Class& kind) {
                                         " --nr-data-blocks {}",
                                         data_blocks)
                                   : "";
-    if (run_judge("thin_repair -i " + in + " -o " + out + known).status != 0) return {};
+    if (run_judge(thin_repair + " -i " + in + " -o " + out + known).status != 0) return {};
     MemoryQueue result(damaged.size());
     std::FILE* file = std::fopen(out.c_str(), "rb");
     REQUIRE(file != nullptr);
@@ -279,11 +283,33 @@ TEST_CASE("what is damaged is repaired as far as it can be reached, and nothing 
                 CHECK(result.facts.time >= pool.expected.facts.time);
             }
             // It believes a leaf that lies where another one was: what that says does not count.
-            Mappings saved = saved_by_thin_repair(damaged, kind);
+            Mappings saved = saved_by("thin_repair", damaged, kind);
             if (!kind.older_allowed)
                 std::erase_if(saved,
                               [&](const auto& m) { return !pool.history.back().contains(m); });
             CHECK(result.mappings.size() >= saved.size());
+        }
+    }
+}
+
+TEST_CASE(
+    "where whole mappings are wanted, they are one commit's, and no fewer than thin_repair 1") {
+    if (!std::filesystem::exists(thin_repair_1))
+        FAIL(thin_repair_1 << " is missing: ./run deps test fetches it");
+    for (const Class& kind : classes) {
+        for (const std::uint64_t seed : test_seeds(20)) {
+            CAPTURE(kind.name, seed);
+            Random random(seed);
+            Pool pool(random);
+            Places places(pool.device);
+            Damage damage{pool.device, pool, places, random};
+            kind.damage(damage);
+            MemoryQueue target(Sectors(metadata_blocks * 8));
+            const Collector result = repaired_by_us(pool.device, kind, target, RepairAim::whole);
+            require_clean(target);
+            CHECK(std::any_of(pool.history.begin(), pool.history.end(),
+                              [&](const Mappings& m) { return includes(m, result.mappings); }));
+            CHECK(result.mappings.size() >= saved_by(thin_repair_1, pool.device, kind).size());
         }
     }
 }
