@@ -9,7 +9,10 @@
 #include <cstring>
 
 #include "commands/lookup.h"
+#include "commands/progress.h"
 #include "engine/file_queue.h"
+#include "engine/metadata_snapshot.h"
+#include "engine/superblock.h"
 
 namespace thinvol {
 namespace {
@@ -79,9 +82,23 @@ Result<MetadataSource> open_metadata_device(const std::string& path, MetadataAcc
 }
 
 Result<MetadataSource> open_metadata(const Invocation& call, MetadataAccess access) {
-    if (call.has(device_option.name))
-        return open_metadata_device(call.value(device_option.name), access);
-    return open_pool_metadata(call, access);
+    const bool bare = call.has(device_option.name);
+    MetadataSource source = TRY(bare ? open_metadata_device(call.value(device_option.name), access)
+                                     : open_pool_metadata(call, access));
+    BlockQueue& device = source.view->device();
+    const auto superblock = Superblock::read(device);
+    if (superblock)
+        source.watched = std::make_unique<WatchedQueue>(
+            call, device,
+            to_sector(MetadataBlock(superblock->metadata_space_map.allocated)) - Sector(0));
+    return source;
+}
+
+Result<MetadataSource> open_volumes_metadata(const Invocation& call) {
+    if (!call.has(metadata_snapshot_option.name)) return open_metadata(call, MetadataAccess::read);
+    MetadataSource source = TRY(open_metadata(call, MetadataAccess::read_snapshot));
+    source.snapshot = TRY(within(source.name, MetadataSnapshotQueue::open(source.device())));
+    return source;
 }
 
 }  // namespace thinvol

@@ -30,15 +30,24 @@ enum class MetadataAccess {
     change,
 };
 
+// As above, of commands for which a metadata snapshot will do.
+inline constexpr OptionSpec metadata_snapshot_option{
+    "metadata-snap", 'm', Value::none,
+    "Of the metadata snapshot, which a pool in use may have; a bare device may be in use then."};
+
 struct MetadataSource {
     std::string name;  // "vg0/pool0", or the device's path
     std::unique_ptr<MetadataView> view;
-    BlockQueue& device() { return view->device(); }
+    std::unique_ptr<BlockQueue> watched{};   // shows how far a long run is
+    std::unique_ptr<BlockQueue> snapshot{};  // with --metadata-snap
+    BlockQueue& device() { return snapshot ? *snapshot : watched ? *watched : view->device(); }
 };
 
-// What --device names, else the pool that the first operand names.
+// What --device names, else the pool that the first operand names. Shows progress while it is read.
 Result<MetadataSource> open_metadata(const Invocation& call,
                                      MetadataAccess access = MetadataAccess::read);
+// The same to be read; with --metadata-snap, as its metadata snapshot.
+Result<MetadataSource> open_volumes_metadata(const Invocation& call);
 // A bare metadata device.
 Result<MetadataSource> open_metadata_device(const std::string& path, MetadataAccess access);
 

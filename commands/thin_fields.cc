@@ -99,13 +99,16 @@ std::string text(const Field& f, const Row& row, Sectors block_size) {
     return f.unit == Unit::human ? human(*n) : fmt::format("{}", *n);
 }
 
-Result<std::vector<Row>> gather(ExclusiveCounter& counter,
-                                const std::vector<const Field*>& wanted) {
+Result<std::vector<Row>> gather(ExclusiveCounter& counter, const std::vector<const Field*>& wanted,
+                                bool snapshot) {
     const auto any = [&](auto function) {
         return std::any_of(wanted.begin(), wanted.end(),
                            [&](const Field* f) { return f->number == function; });
     };
     const bool with_exclusive = any(exclusive) || any(shared);
+    if (with_exclusive && snapshot)
+        return Error(Errc::invalid_argument,
+                     "EXCLUSIVE and SHARED need counts, which a metadata snapshot does not have.");
     std::vector<Row> rows;
     for (const auto& volume : counter.volumes()) {
         Row& row = rows.emplace_back(Row{volume, 0, {}});
@@ -117,13 +120,13 @@ Result<std::vector<Row>> gather(ExclusiveCounter& counter,
 
 }  // namespace
 
-Result<ThinTable> list_thins(BlockQueue& device, const std::string& field_list) {
+Result<ThinTable> list_thins(BlockQueue& device, const std::string& field_list, bool snapshot) {
     const auto wanted = TRY(fields_wanted(field_list));
     const auto counter = TRY(ExclusiveCounter::open(device));
     const Sectors block_size = counter->superblock().data_block_size;
     ThinTable table;
     for (const Field* f : wanted) table.headings.push_back(f->name);
-    for (const Row& row : TRY(gather(*counter, wanted))) {
+    for (const Row& row : TRY(gather(*counter, wanted, snapshot))) {
         auto& cells = table.rows.emplace_back();
         for (const Field* f : wanted)
             cells.push_back({number(*f, row, block_size), text(*f, row, block_size)});

@@ -27,6 +27,7 @@ struct ThinTable {
 };
 
 // `field_list`: "DEV,EXCLUSIVE_BYTES", in any case.
-Result<ThinTable> list_thins(BlockQueue& device, const std::string& field_list);
+// The counts of a metadata snapshot are not known: fields that need them are refused.
+Result<ThinTable> list_thins(BlockQueue& device, const std::string& field_list, bool snapshot);
 
 }  // namespace thinvol

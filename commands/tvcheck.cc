@@ -1,7 +1,6 @@
 #include <nlohmann/json.hpp>
 
 #include "commands/metadata_source.h"
-#include "commands/progress.h"
 #include "commands/table.h"
 #include "commands/worker_threads.h"
 #include "engine/count_repair.h"
@@ -106,11 +105,7 @@ MetadataAccess access_of(const Invocation& call) {
 
 Result<CheckReport> check(const Invocation& call, BlockQueue& device) {
     WorkerThreads workers;
-    Progress progress(call);
-    return check_metadata(
-        device, {scope_of(call), &workers, [&](const Superblock& superblock, std::uint64_t blocks) {
-                     progress.add(blocks, superblock.metadata_space_map.allocated);
-                 }});
+    return check_metadata(device, {scope_of(call), &workers});
 }
 
 int run(Invocation& call) {

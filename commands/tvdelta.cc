@@ -10,6 +10,7 @@ namespace {
 
 constexpr OptionSpec options[] = {
     device_option,
+    metadata_snapshot_option,
     {"thin1", 0, Value::text, "The left one: a thin id, or the name of a volume in the pool."},
     {"thin2", 0, Value::text, "The right one."},
     {"snap1", 0, Value::text, "As --thin1."},
@@ -121,7 +122,7 @@ int run(Invocation& call) {
         return call.usage("Please give both volumes: --thin1 and --thin2.");
     const ThinId left = TRY_OR_FAIL(call, id_of(call, given("thin1", "snap1")));
     const ThinId right = TRY_OR_FAIL(call, id_of(call, given("thin2", "snap2")));
-    MetadataSource source = TRY_OR_FAIL(call, open_metadata(call));
+    MetadataSource source = TRY_OR_FAIL(call, open_volumes_metadata(call));
     TRY_OR_FAIL(call, within(source.name, write_delta(call, source.device(), left, right)));
     return exit_ok;
 }

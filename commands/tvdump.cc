@@ -9,6 +9,7 @@
 #include "commands/table.h"
 #include "engine/dump.h"
 #include "engine/metadata_walk.h"
+#include "libvm/sizes.h"
 #include "libvm/threaded_visitor.h"
 
 namespace thinvol {
@@ -19,6 +20,9 @@ constexpr OptionSpec options[] = {
      "xml (unless given), as thin_dump 0.9 writes it and all versions read it; xml-shared, with "
      "what volumes share once, as 1.x does; raw, an image of the metadata device."},
     {"output", 'o', Value::file, "File to write; raw needs one."},
+    {"dev-id", 0, Value::number, "Only the volume with that thin id."},
+    {"skip-mappings", 0, Value::none, "The volumes without what they map."},
+    metadata_snapshot_option,
     device_option,
 };
 constexpr OperandSpec operands[] = {pool_operand};
@@ -59,6 +63,25 @@ Result<> write_raw(BlockQueue& device, const std::string& path) {
     return {};
 }
 
+Result<MetadataContents> contents_wanted(const Invocation& call, BlockQueue& device) {
+    MetadataContents contents = TRY(read_contents(device));
+    if (!call.has("dev-id")) return contents;
+    const std::string& wanted = call.value("dev-id");
+    const std::uint64_t id = TRY(parse_number(wanted));
+    std::erase_if(contents.volumes, [&](const WalkedVolume& v) { return v.facts.id != id; });
+    if (contents.volumes.empty()) return Error(Errc::not_found, "no volume has thin id " + wanted);
+    return contents;
+}
+
+Result<> without_mappings(const MetadataContents& contents, MetadataVisitor& visitor) {
+    TRY(visitor.pool(contents.pool));
+    for (const WalkedVolume& volume : contents.volumes) {
+        TRY(visitor.begin_volume(volume.facts));
+        TRY(visitor.end_volume());
+    }
+    return visitor.end();
+}
+
 // Three steps, on as many threads: read, format, write.
 Result<> write_xml(Invocation& call, BlockQueue& device) {
     const bool to_file = call.has("output");
@@ -71,14 +94,19 @@ Result<> write_xml(Invocation& call, BlockQueue& device) {
     XmlWriter writer([&](std::string_view text) { return sink.write(text); });
     ThreadedVisitor visitor(writer);
     const bool shared = call.value_or("format", "xml") == "xml-shared";
-    TRY(walk_metadata(device, {.subtrees = shared}, visitor));
+    const MetadataContents contents = TRY(contents_wanted(call, device));
+    TRY(call.has("skip-mappings") ? without_mappings(contents, visitor)
+                                  : walk_contents(device, contents, {.subtrees = shared}, visitor));
     return sink.finish();
 }
 
 int run(Invocation& call) {
     const bool raw = call.value_or("format", "xml") == "raw";
+    for (const std::string_view o : {"dev-id", "skip-mappings", "metadata-snap"}) {
+        if (raw && call.has(o)) return call.usage(fmt::format("--{} is for XML.", o));
+    }
     if (raw && !call.has("output")) return call.usage("--format raw needs a file: --output.");
-    MetadataSource source = TRY_OR_FAIL(call, open_metadata(call));
+    MetadataSource source = TRY_OR_FAIL(call, open_volumes_metadata(call));
     TRY_OR_FAIL(call, within(source.name, raw ? write_raw(source.device(), call.value("output"))
                                               : write_xml(call, source.device())));
     return exit_ok;

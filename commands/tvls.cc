@@ -11,6 +11,7 @@ namespace {
 
 constexpr OptionSpec options[] = {
     device_option,
+    metadata_snapshot_option,
     {"format", 'o', Value::text,
      "Fields, as thin_ls has them: DEV, MAPPED, EXCLUSIVE, SHARED, HIGHEST_MAPPED; these in "
      "_BLOCKS, _SECTORS, _BYTES (HIGHEST_BLOCK ...); TRANSACTION, CREATE_TIME, SNAP_TIME."},
@@ -21,6 +22,7 @@ constexpr OperandSpec operands[] = {pool_operand};
 constexpr Conflict conflicts[] = {{"json", "no-headers"}};
 constexpr std::string_view examples[] = {"tvls -o DEV,EXCLUSIVE_BYTES vg0/pool0"};
 constexpr std::string_view default_fields = "DEV,MAPPED,EXCLUSIVE,SHARED,CREATE_TIME,SNAP_TIME";
+constexpr std::string_view snapshot_fields = "DEV,MAPPED,CREATE_TIME,SNAP_TIME";
 
 void write_json(Invocation& call, const ThinTable& table) {
     auto json = nlohmann::json::array();
@@ -58,9 +60,10 @@ void write_text(Invocation& call, const ThinTable& table) {
 }
 
 int run(Invocation& call) {
-    MetadataSource source = TRY_OR_FAIL(call, open_metadata(call));
-    const auto table =
-        within(source.name, list_thins(source.device(), call.value_or("format", default_fields)));
+    const bool snapshot = call.has(metadata_snapshot_option.name);
+    const std::string fields = call.value_or("format", snapshot ? snapshot_fields : default_fields);
+    MetadataSource source = TRY_OR_FAIL(call, open_volumes_metadata(call));
+    const auto table = within(source.name, list_thins(source.device(), fields, snapshot));
     if (!table && table.error().code == Errc::invalid_argument)
         return call.usage(table.error().text);
     if (!table) return call.fail(table.error());

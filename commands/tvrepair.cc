@@ -1,5 +1,6 @@
 #include "commands/lookup.h"
 #include "commands/metadata_target.h"
+#include "commands/progress.h"
 #include "commands/table.h"
 #include "engine/metadata_builder.h"
 #include "engine/repair.h"
@@ -43,6 +44,7 @@ Result<std::string> build(const std::string& name, BlockQueue& source, const Rep
 
 Result<std::string> repair_device(Invocation& call) {
     MetadataSource source = TRY(open_metadata_device(call.value("input"), MetadataAccess::read));
+    source.watched = std::make_unique<WatchedQueue>(call, source.device(), source.device().size());
     const RepairPlan plan =
         TRY(plan_and_warn(call, source.name, source.device(), overrides_of(call)));
     MetadataSource target = TRY(open_metadata_target(call, call.value(target_option.name)));
@@ -59,12 +61,13 @@ Result<std::string> repair_pool(Invocation& call) {
     const PoolOverrides catalog = swap->known();
     known.data_block_size = catalog.data_block_size;
     known.data_blocks = catalog.data_blocks;
-    RepairPlan plan = TRY(plan_and_warn(call, name, swap->old(), known));
+    WatchedQueue old(call, swap->old(), swap->old().size());
+    RepairPlan plan = TRY(plan_and_warn(call, name, old, known));
     if (!plan.superblock_used && !known.transaction_id)
         plan.contents.pool.transaction_id = *catalog.transaction_id;
     if (!call.confirm(fmt::format("Replace the metadata of {} by these?", name)))
         return Error(Errc::exists, fmt::format("{} is left as it was", name));
-    auto written = TRY(build(name, swap->old(), plan, swap->fresh()));
+    auto written = TRY(build(name, old, plan, swap->fresh()));
     for (const std::string& warning : TRY(swap->commit())) call.warn(warning);
     return written + "; the old metadata are on the group's spare until it is used again";
 }

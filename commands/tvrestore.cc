@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -6,6 +7,7 @@
 
 #include "commands/lookup.h"
 #include "commands/metadata_target.h"
+#include "commands/progress.h"
 #include "commands/table.h"
 #include "engine/metadata_builder.h"
 #include "engine/xml_reader.h"
@@ -44,10 +46,17 @@ Result<std::size_t> read_some(int fd, std::span<char> into) {
 // Two threads: one takes the XML apart, the other builds and writes. Says what was written.
 Result<std::string> restore(Invocation& call, const UniqueFd& fd, const std::string& name,
                             BlockQueue& device) {
+    Progress progress(call);
+    struct stat st{};
+    const bool sized = ::fstat(fd.get(), &st) == 0 && S_ISREG(st.st_mode);
+    const auto read = [&](std::span<char> into) -> Result<std::size_t> {
+        const std::size_t n = TRY(read_some(fd.get(), into));
+        if (sized) progress.add(n, static_cast<std::uint64_t>(st.st_size));
+        return n;
+    };
     MetadataBuilder builder(device, {.overrides = overrides_of(call)});
     ThreadedVisitor visitor(builder);
-    TRY(within(fmt::format("{} to {}", call.value("input"), name),
-               read_xml([&](std::span<char> into) { return read_some(fd.get(), into); }, visitor)));
+    TRY(within(fmt::format("{} to {}", call.value("input"), name), read_xml(read, visitor)));
     return fmt::format("{}: {} volumes with {} mappings, {} metadata blocks of {} in use", name,
                        builder.volumes(), builder.mappings(), builder.used(),
                        to_metadata_blocks(device.size()));

@@ -105,9 +105,6 @@ private:
     void overflow_tree(MetadataBlock root);
     void rest_of_overflow(const Map& map);
     bool counting() const { return options_.scope == CheckOptions::Scope::everything; }
-    void progress(std::uint64_t blocks) {
-        if (options_.progress) options_.progress(report_.superblock, blocks);
-    }
 
     template <class... Args>
     void damage(fmt::format_string<Args...> text, Args&&... args) {
@@ -147,7 +144,6 @@ bool Checker::read(MetadataBlock at, BlockKind kind, Block& into) {
     auto outcome = read_now(device_, to_sector(at), into);
     if (outcome) outcome = check_block(into, at, kind);
     if (!outcome) damage("metadata block {}: {}", at, outcome.error().text);
-    progress(1);
     return outcome.has_value();
 }
 
@@ -192,7 +188,6 @@ void Checker::survey_node(MetadataBlock at, const Result<ConstBlockBytes>& bytes
             const std::lock_guard lock(surveying_);
             surveyed_damage_[at.n] = fmt::format("metadata block {}: {}", at, text);
         }
-        progress(1);
         return;
     }
     const std::lock_guard lock(surveying_);

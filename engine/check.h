@@ -30,9 +30,6 @@ struct CheckOptions {
         metadata_snapshot,  // its volumes only: the pool may be in use
     } scope = Scope::everything;
     Workers* workers = nullptr;  // null: this thread alone
-    // Told of metadata blocks that were looked at, of superblock.metadata_space_map.allocated in
-    // all; by all workers.
-    std::function<void(const Superblock& superblock, std::uint64_t blocks)> progress{};
 };
 
 struct CheckReport {

@@ -52,6 +52,7 @@ sound
 pool message reserve_metadata_snap
 fails 5 'Device or resource busy' pool message reserve_metadata_snap
 thin_dump -m md > before.xml
+tvdump -o live.xml --device md
 held=$(pool status | cut -d' ' -f4)
 [ "$(pool status --json | jq .metadata_snapshot)" = "$held" ]
 pool write 1 --offset 1m < in
@@ -59,7 +60,13 @@ pool message delete 0
 pool message create_snap 4 1
 sound
 thin_dump -m md | cmp - before.xml
+tvdump -m --device md | grep '<device\|mapping' | same - <(grep '<device\|mapping' live.xml)
+tvls -m -o DEV,MAPPED_BLOCKS --no-headers --device md | same - <(printf '0 5 \n1 4 \n')
+fails 3 'a metadata snapshot does not have' tvls -m -o dev,exclusive --device md
+tvdelta -m --device md --thin1 0 --thin2 1 | grep -c '<different' | same - <(echo 1)
+fails 5 'no volume has thin id 0' tvdump --dev-id 0 --device md
 pool message release_metadata_snap
+fails 5 'there is no metadata snapshot' tvdump -m --device md
 fails 5 'Invalid argument' pool message release_metadata_snap
 sound
 [ "$(pool status | cut -d' ' -f4)" = - ]

@@ -33,5 +33,9 @@ flat_dump md.img > theirs.xml
 tvdump vg0/pool0 | same - theirs.xml
 tvdump -o ours.xml vg0/pool0
 same ours.xml theirs.xml
+tvdump --dev-id 2 vg0/pool0 | grep mapping | same - <(thin_dump --dev-id 2 md.img | grep mapping)
+tvdump --skip-mappings vg0/pool0 | grep '<device' |
+  same - <(thin_dump --skip-mappings md.img | grep '<device')
+fails 3 '--dev-id is for XML' tvdump --dev-id 2 --format raw -o md.img vg0/pool0
 fails 3 'raw needs a file' tvdump --format raw vg0/pool0
 fails 5 'No such file or directory' tvdump -o nowhere/x vg0/pool0
