@@ -42,6 +42,12 @@ struct Environment {
     std::filesystem::path nbd_socket(const std::string& pool_uuid) const {
         return run_dir / (pool_uuid + ".nbd");
     }
+    // Those of a pool's server that is gone. For who holds the pool's lock.
+    void remove_sockets(const std::string& pool_uuid) const {
+        std::error_code ignored;
+        std::filesystem::remove(control_socket(pool_uuid), ignored);
+        std::filesystem::remove(nbd_socket(pool_uuid), ignored);
+    }
 };
 
 // Makes the directory, with parents, private to this user, and checks (2).

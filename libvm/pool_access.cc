@@ -159,7 +159,14 @@ Result<PoolAnswer> ask_server(Session& session, const GroupRow&, const PoolRow& 
 Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, const PoolRow& pool,
                                                 const PoolRequest& request) {
     auto answer = try_server(environment, pool, request);
-    if (!answer && answer.error().code == Errc::not_found) return std::optional<PoolAnswer>();
+    if (!answer && answer.error().code == Errc::not_found) {
+        // A server that was killed leaves its sockets behind.
+        if (std::filesystem::exists(environment.control_socket(pool.lv.uuid))) {
+            const auto lock = FileLock::try_exclusive(environment.lock_path(pool.lv.uuid));
+            if (lock) environment.remove_sockets(pool.lv.uuid);
+        }
+        return std::optional<PoolAnswer>();
+    }
     if (!answer) return std::move(answer).error();
     if (!*answer) return std::move(*answer).error();
     return std::optional(std::move(**answer));

@@ -45,6 +45,7 @@ Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const Group
     if (!lock)
         return std::move(lock).error().prefixed(fmt::format("pool {}/{}", group.name, row.lv.name));
     std::unique_ptr<LocalPool> local(new LocalPool(std::move(*lock)));
+    session.environment.remove_sockets(row.lv.uuid);
     const PoolRow pool =
         TRY(session.catalog.pool(row.lv.id));  // as it is now that nobody else changes it
     TRY(check_not_lent(group, pool));

@@ -256,9 +256,7 @@ void Server::serve() {
     control_socket_.reset();
     for (ControlConnection& connection : control_) ::shutdown(connection.socket.get(), SHUT_RD);
     for (ControlConnection& connection : control_) connection.thread.join();
-    std::error_code ignored;
-    std::filesystem::remove(environment_.control_socket(pool_.lv.uuid), ignored);
-    std::filesystem::remove(environment_.nbd_socket(pool_.lv.uuid), ignored);
+    environment_.remove_sockets(pool_.lv.uuid);
 }
 
 // --- control -------------------------------------------------------------------------------------

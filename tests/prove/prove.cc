@@ -19,6 +19,9 @@ std::span<const ProofRow> proof_rows() {
         {"S8", "no stale and no foreign data", 1200, nothing_stale_is_shown},
         {"S13", "a failed flush is never forgiven", 200, failed_flushes_stay_failed},
         {"S33", "power cut at any step of any command", 800, commands_are_whole},
+        {"S33c", "a command killed at any system call", 150, commands_survive_kills},
+        {"S33s", "a server killed at any system call", 100, servers_survive_kills},
+        {"S35", "SIGINT and SIGTERM at any system call", 60, commands_survive_signals},
         {"S46", "snapshots under load are one instant", 400, snapshots_are_instants},
     };
     return rows;

@@ -6,7 +6,7 @@
 // Errors      in Outcome::failure, with what repeats it
 // Threads     one
 // Source      the numbering is that of the project's reliability scoreboard: S1, S4, S5, S8, S13,
-//             S33, S46
+//             S33 (c, s: as processes), S35, S46
 #pragma once
 
 #include <cstdint>
@@ -42,5 +42,8 @@ Outcome nothing_stale_is_shown(const Budget& budget);      // S8
 Outcome failed_flushes_stay_failed(const Budget& budget);  // S13
 Outcome snapshots_are_instants(const Budget& budget);      // S46
 Outcome commands_are_whole(const Budget& budget);          // S33
+Outcome commands_survive_kills(const Budget& budget);      // S33c
+Outcome servers_survive_kills(const Budget& budget);       // S33s
+Outcome commands_survive_signals(const Budget& budget);    // S35
 
 }  // namespace thinvol
