@@ -26,6 +26,7 @@ enum class Value {
     separator,
     fields,
     sort_fields,
+    selection,
     file,
     name,  // of something new
     group,

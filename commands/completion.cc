@@ -6,6 +6,7 @@
 #include <set>
 
 #include "commands/invocation.h"
+#include "commands/select.h"
 #include "commands/table.h"
 #include "commands/values.h"
 #include "libvm/report.h"
@@ -89,11 +90,11 @@ Completion fields(ReportKind kind, const std::string& word) {
     const std::size_t sign = !word.empty() && (word[0] == '+' || word[0] == '-') ? 1 : 0;
     const std::size_t start = comma == std::string::npos ? sign : comma + 1;
     Completion found;
-    for (const FieldInfo& f : fields_of(kind)) {
+    for (const Field* f : fields_of(kind)) {
         const std::string before = word.substr(sign, start - sign);
         const bool there =
-            ("," + before).find("," + std::string(f.name) + ",") != std::string::npos;
-        if (!there) found.candidates.push_back(word.substr(0, start) + std::string(f.name));
+            ("," + before).find("," + std::string(f->name) + ",") != std::string::npos;
+        if (!there) found.candidates.push_back(word.substr(0, start) + std::string(f->name));
     }
     found.more_follows = true;
     keep_matching(found.candidates, word);
@@ -105,12 +106,6 @@ Completion with_endings(const std::string& word, std::initializer_list<const cha
     if (word.empty() || std::isdigit(static_cast<unsigned char>(word.back())) == 0) return found;
     for (const char* ending : endings) found.candidates.push_back(word + ending);
     return found;
-}
-
-ReportKind report_of(const CommandSpec& spec) {
-    return spec.name == "tvgs"    ? ReportKind::groups
-           : spec.name == "tvpvs" ? ReportKind::physical_volumes
-                                  : ReportKind::volumes;
 }
 
 Completion complete_value(const CommandSpec& spec, Names& names, Value value,
@@ -126,7 +121,7 @@ Completion complete_value(const CommandSpec& spec, Names& names, Value value,
         case Value::any_device:
         case Value::file: found.files = true; return found;
         case Value::fields:
-        case Value::sort_fields: return fields(report_of(spec), word);
+        case Value::sort_fields: return fields(selects_from(spec), word);
         case Value::size:
         case Value::chunk_size: return with_endings(word, {"k", "m", "g", "t"});
         case Value::extents: return with_endings(word, {"%FREE", "%PVS", "%VG"});

@@ -3,7 +3,7 @@
 #include "commands/lookup.h"
 #include "commands/table.h"
 #include "libvm/pool_request.h"
-#include "libvm/report_format.h"
+#include "libvm/times.h"
 
 namespace thinvol {
 namespace {

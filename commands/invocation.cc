@@ -193,6 +193,7 @@ Result<> Invocation::check(const std::vector<std::string>&) const {
         least += o.required ? 1 : 0;
         any_number = any_number || o.repeated;
     }
+    if (has("select")) least = 0;  // -S means objects by itself
     if (operands_.size() < least) {
         const std::string_view option = spec_.instead_of_operands;
         return Error(Errc::invalid_argument,

@@ -1,6 +1,7 @@
 #include "commands/lending.h"
 
 #include "commands/lookup.h"
+#include "commands/select.h"
 #include "libvm/pool_lending.h"
 #include "libvm/sizes.h"
 
@@ -58,7 +59,7 @@ int take_back(Invocation& call, Session& session, const FoundPool& found) {
 int change_lending(Invocation& call) {
     Session session = TRY_OR_FAIL(call, call.session());
     int status = exit_ok;
-    for (const std::string& operand : call.operands()) {
+    for (const auto& operand : TRY_OR_FAIL(call, selected_operands(call, Selected::pools))) {
         const FoundPool found = TRY_OR_FAIL(call, find_pool(session, operand));
         const int ended =
             call.has("lend") ? lend(call, session, found) : take_back(call, session, found);

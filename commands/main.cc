@@ -5,7 +5,9 @@
 
 #include "commands/help.h"
 #include "commands/invocation.h"
+#include "commands/select.h"
 #include "commands/table.h"
+#include "libvm/selection.h"
 
 namespace thinvol {
 namespace {
@@ -21,6 +23,10 @@ int run_command(const CommandSpec& spec, const std::vector<std::string>& words) 
     }
     if (call.has("version")) {
         call.write(version_text());
+        return exit_ok;
+    }
+    if (call.value_or("select", "") == "help") {
+        call.write(selection_help(selects_from(spec)));
         return exit_ok;
     }
     if (!environment) {

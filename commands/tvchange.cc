@@ -4,6 +4,7 @@
 #include "commands/lending.h"
 #include "commands/lookup.h"
 #include "commands/pool_settings.h"
+#include "commands/select.h"
 #include "commands/table.h"
 #include "libvm/pool_lending.h"
 
@@ -21,6 +22,7 @@ constexpr OptionSpec options[] = {
     discards_option,
     error_when_full_option,
     no_space_timeout_option,
+    SELECT_OPTION,
     {"lend", 0, Value::lend_target, "Leave the pool to the kernel; nothing here touches it."},
     {"return", 0, Value::none, "Take the pool back, once it is decided what is new or gone."},
     {"adopt", 0, Value::text, "With --return, ID=NAME[,SIZE]: a new thin id is this volume.", true},
@@ -33,9 +35,7 @@ constexpr OperandSpec operands[] = {
     {"VG|VG/LV", Value::group_or_volume,
      "Thin volumes, a group for all in it; or pools, for what is a pool's.", true, true},
 };
-constexpr std::string_view examples[] = {"tvchange -ay vg0/root",
-                                         "tvchange -ay -K vg0/snap",
-                                         "tvchange -an vg0",
+constexpr std::string_view examples[] = {"tvchange -ay vg0/root", "tvchange -an -S lv_tags=nightly",
                                          "tvchange --errorwhenfull y vg0/pool0",
                                          "tvchange --lend kernel vg0/pool0",
                                          "tvchange --return --adopt 7=copy,10g vg0/pool0"};
@@ -103,7 +103,7 @@ int change_activation(Invocation& call, Session& session, std::vector<FoundThin>
 }
 
 int change_pools(Invocation& call, Session& session) {
-    for (const std::string& operand : call.operands()) {
+    for (const auto& operand : TRY_OR_FAIL(call, selected_operands(call, Selected::pools))) {
         FoundPool found = TRY_OR_FAIL(call, find_pool(session, operand));
         apply_pool_settings(call, found.pool);
         const auto changed = TRY_OR_FAIL(call, change_pool(session, found.group, found.pool));
@@ -127,11 +127,11 @@ int run(Invocation& call) {
         return call.usage("Settings of pools are changed by themselves: leave -a, -k and -p.");
     Session session = TRY_OR_FAIL(call, call.session());
     if (of_pools) return change_pools(call, session);
-    const auto volumes = TRY_OR_FAIL(call, find_thins(session, call.operands()));
-    if (volumes.empty()) return exit_ok;
-    if (properties) TRY_OR_FAIL(call, change_properties(call, session, volumes));
-    if (!call.has("activate")) return exit_ok;
-    return change_activation(call, session, volumes);
+    const auto wanted = TRY_OR_FAIL(call, selected_operands(call, Selected::thins));
+    const auto volumes = TRY_OR_FAIL(call, find_thins(session, wanted));
+    if (properties && !volumes.empty())
+        TRY_OR_FAIL(call, change_properties(call, session, volumes));
+    return call.has("activate") ? change_activation(call, session, volumes) : exit_ok;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "commands/table.h"
 #include "libvm/report.h"
 #include "libvm/sizes.h"
+#include "libvm/times.h"
 
 namespace thinvol {
 namespace {
@@ -43,6 +44,7 @@ std::string shown(const Line& line, const Cell& cell) {
     if (const auto* s = std::get_if<std::string>(&cell)) return *s;
     if (const auto* n = std::get_if<std::int64_t>(&cell)) return std::to_string(*n);
     if (const auto* b = std::get_if<Bytes>(&cell)) return format_size_long(*b);
+    if (const auto* t = std::get_if<Time>(&cell)) return format_time(t->seconds);
     if (const auto* p = std::get_if<Percent>(&cell)) return format_percent(p->part, p->whole) + "%";
     return "";
 }

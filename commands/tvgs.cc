@@ -6,10 +6,10 @@ namespace {
 
 constexpr OptionSpec options[] = {REPORT_OPTIONS};
 constexpr OperandSpec operands[] = {
-    {"VG", Value::group, "Groups; all unless given.", false, true},
+    {"VG|@Tag", Value::group, "Groups; all unless given.", false, true},
 };
 
-int run(Invocation& call) { return run_report(call, ReportKind::groups, false); }
+int run(Invocation& call) { return run_report(call, ReportKind::groups); }
 
 }  // namespace
 

@@ -4,12 +4,17 @@
 namespace thinvol {
 namespace {
 
-constexpr OptionSpec options[] = {REPORT_OPTIONS};
+constexpr OptionSpec options[] = {
+    REPORT_OPTIONS,
+    {"segments", 0, Value::none, "A line for each segment, free ones too."},
+};
+constexpr std::string_view examples[] = {"tvpvs -o +pv_used,pv_tags",
+                                         "tvpvs --segments -o +lv_name"};
 constexpr OperandSpec operands[] = {
-    {"PV", Value::physical_volume, "Physical volumes; all unless given.", false, true},
+    {"PV|@Tag", Value::physical_volume, "Physical volumes; all unless given.", false, true},
 };
 
-int run(Invocation& call) { return run_report(call, ReportKind::physical_volumes, false); }
+int run(Invocation& call) { return run_report(call, ReportKind::physical_volumes); }
 
 }  // namespace
 
@@ -17,6 +22,7 @@ constexpr CommandSpec tvpvs{.name = "tvpvs",
                             .summary = "Report physical volumes.",
                             .options = options,
                             .operands = operands,
+                            .examples = examples,
                             .run = run};
 static_assert(well_formed(tvpvs));
 

@@ -1,5 +1,6 @@
 #include "commands/invocation.h"
 #include "commands/lookup.h"
+#include "commands/select.h"
 #include "commands/table.h"
 
 namespace thinvol {
@@ -7,12 +8,15 @@ namespace {
 
 constexpr OptionSpec options[] = {
     {"force", 'f', Value::none, "Do not ask.", true},
+    SELECT_OPTION,
 };
 constexpr OperandSpec operands[] = {
     {"VG|VG/LV", Value::group_or_volume, "Thin volumes or pools; a group stands for all in it.",
      true, true},
 };
-constexpr std::string_view examples[] = {"tvremove -y vg0/before-upgrade"};
+constexpr std::string_view examples[] = {
+    "tvremove -y vg0/before-upgrade",
+    "tvremove -S 'lv_role=thinsnapshot && lv_time until \"14 days ago\"' vg0"};
 
 bool sure(Invocation& call, const std::string& question) {
     return call.has("force") || call.confirm(question);
@@ -74,9 +78,10 @@ Result<> remove_one(Invocation& call, Session& session, const std::string& opera
 }
 
 int run(Invocation& call) {
+    const auto wanted = TRY_OR_FAIL(call, selected_operands(call, Selected::volumes));
     Session session = TRY_OR_FAIL(call, call.session());
     int status = exit_ok;
-    for (const std::string& operand : call.operands()) {
+    for (const std::string& operand : wanted) {
         if (auto removed = remove_one(call, session, operand); !removed)
             status = call.fail(removed.error());
     }

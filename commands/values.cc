@@ -62,6 +62,7 @@ constexpr ValueKind kinds[] = {
     {Value::separator, "String"},
     {Value::fields, "[+|-]Field,..."},
     {Value::sort_fields, "[-]Field,..."},
+    {Value::selection, "Criteria"},
     {Value::file, "File"},
     {Value::name, "Name"},
     {Value::group, "VG"},

@@ -77,9 +77,10 @@ LvRow read_lv(const Statement& s) {
         s.integer(5) != 0, s.integer(6) != 0, s.integer(7)};
 }
 
+// Pools first, in this order: they are few, volumes may be many.
 const std::string pool_query = fmt::format(
     "SELECT {}, chunk_sectors, transaction_id, next_thin_id, zero, discards, error_when_full, "
-    "no_space_timeout, lent_to FROM pool JOIN lv USING(id) ",
+    "no_space_timeout, lent_to FROM pool CROSS JOIN lv USING(id) ",
     lv_columns);
 PoolRow read_pool(const Statement& s) {
     return {read_lv(s),
@@ -260,6 +261,14 @@ Result<std::vector<ThinRow>> Catalog::thins_of_pool(std::int64_t pool_id, bool w
                 std::int64_t{with_pending});
 }
 Result<std::optional<LvRow>> Catalog::spare(std::int64_t vg_id) {
+    // By its segments, which are few, before a search among all volumes.
+    auto found =
+        TRY(row(db_, read_lv,
+                fmt::format("SELECT {} FROM lv WHERE kind = 'spare' AND id IN (SELECT lv_id FROM "
+                            "segment WHERE vg_id = ? AND role = 'spare')",
+                            lv_columns),
+                vg_id));
+    if (found) return found;
     return row(db_, read_lv,
                fmt::format("SELECT {} FROM lv WHERE vg_id = ? AND kind = 'spare'", lv_columns),
                vg_id);

@@ -1,101 +1,37 @@
-// report: what tvs, tvgs and tvpvs can say of each object, field by field.
+// report: what tvs, tvgs and tvpvs show: the rows that are selected, sorted, with the fields asked
+// for.
 //
 // Units       said by each field's kind
-// Invariants  (1) a field is declared once: name, heading, kind, text for the user, and where it
-//                 comes from
-//             (2) rows show one state of the catalog; what servers say is asked afterwards
-// Errors      not_found: a group, a volume or a field that does not exist
+// Invariants  (1) only what the fields asked for need is collected (report_rows.h)
+// Errors      not_found: a group or a volume that does not exist
 // Threads     one
 // Source      lvs(8), vgs(8), pvs(8)
 #pragma once
 
-#include <functional>
 #include <optional>
-#include <span>
 #include <string>
-#include <variant>
 #include <vector>
 
+#include "libvm/environment.h"
 #include "libvm/names.h"
-#include "libvm/pool_request.h"
-#include "libvm/session.h"
+#include "libvm/report_fields.h"
 
 namespace thinvol {
-
-// A cell. Nothing: undefined, or not known while inactive.
-struct Percent {
-    std::uint64_t part;
-    std::uint64_t whole;
-};
-using Cell = std::variant<std::monostate, std::string, std::int64_t, Bytes, Percent,
-                          std::vector<std::string>>;
-
-enum class FieldKind { text, number, size, percent, list };
-
-// Everything a row of one of the reports can be made of.
-struct GroupView {
-    GroupRow group;
-    std::vector<PvRow> pvs;
-    std::vector<SegmentRow> segments;
-    std::vector<PoolRow> pools;
-    std::vector<ThinRow> thins;
-    std::optional<LvRow> spare;
-    std::int64_t last_change = 0;
-    std::vector<std::pair<std::int64_t, PoolAnswer>> served;  // pool id -> what its server says
-
-    const PoolAnswer* status_of(std::int64_t pool_id) const;
-    const PoolRow* pool(std::int64_t id) const;
-    const ThinRow* thin(std::int64_t id) const;
-};
-struct LvView {
-    const GroupView* in = nullptr;
-    const LvRow* lv = nullptr;
-    const PoolRow* pool = nullptr;  // of a pool or its hidden parts
-    const ThinRow* thin = nullptr;
-    SegmentRole part = SegmentRole::data;
-    bool hidden = false;
-};
-struct PvView {
-    const GroupView* in = nullptr;
-    const PvRow* pv = nullptr;
-};
-
-template <class Row>
-struct Field {
-    std::string_view name;
-    std::string_view heading;
-    FieldKind kind;
-    std::string_view help;
-    Cell (*get)(const Row& row);
-};
-
-enum class ReportKind { volumes, groups, physical_volumes };
-
-// A report's fields, without rows: for help, completion and parsing of -o.
-struct FieldInfo {
-    std::string_view name;
-    std::string_view heading;
-    FieldKind kind;
-    std::string_view help;
-};
-std::vector<FieldInfo> fields_of(ReportKind kind);
-std::vector<std::string> default_fields(ReportKind kind);
-std::vector<std::string> default_sort(ReportKind kind);
-// The field a user means: a name, or one whose lv_, vg_ or pv_ was left out. The error names the
-// nearest.
-Result<FieldInfo> find_field(ReportKind kind, std::string_view name);
 
 struct ReportRequest {
     ReportKind kind = ReportKind::volumes;
     std::vector<std::string> fields;                 // full names
     std::vector<std::pair<std::string, bool>> sort;  // field, descending
     bool all = false;                                // hidden volumes too
+    bool segments = false;                           // a row for each, also where no field asks
     std::vector<Reference> objects;                  // empty: everything
+    std::string selection;                           // selection.h; empty: every row
+    enum class Tree { none, ascii, lines } tree = Tree::none;  // volumes below their origins
 };
 struct ReportTable {
-    std::vector<FieldInfo> columns;
+    std::vector<const Field*> columns;
     std::vector<std::vector<Cell>> rows;
-    std::string_view array_name;  // "lv", "vg", "pv" in JSON
+    std::string_view array_name;  // "lv", "vg", "pv", "seg", "pvseg" in JSON
 };
 // Objects that were not found, or could not be asked, are in `errors`; the others are in the table.
 struct Report {
@@ -103,5 +39,15 @@ struct Report {
     std::vector<Error> errors;
 };
 Result<Report> make_report(const Environment& environment, const ReportRequest& request);
+
+struct SelectedObject {
+    Reference name;
+    bool is_pool = false;
+};
+// The volumes or groups that a selection means, among `objects` or all; volumes before pools. For
+// commands that change things: an object that is not there, or cannot be asked, is an error.
+Result<std::vector<SelectedObject>> select_objects(const Environment& environment, ReportKind kind,
+                                                   const std::string& selection,
+                                                   const std::vector<Reference>& objects);
 
 }  // namespace thinvol

@@ -1,6 +1,7 @@
 // report_format: a report's table as columns, or as JSON in LVM's shape.
 //
-// Units       sizes as Units say; in json_std they are strings too, as LVM has it
+// Units       sizes as Units say; in json_std they are numbers of bytes, whatever the units, where
+//             LVM has strings
 // Invariants  each line of columns begins with two spaces; the text ends with a newline unless it
 //             is empty
 // Errors      none
@@ -21,10 +22,12 @@ struct FormatOptions {
     ReportFormat format = ReportFormat::basic;
     Units units{};
     bool headings = true;
-    std::string separator;  // empty: aligned columns
+    std::string separator;       // empty: aligned columns
+    bool rows = false;           // a line for each field instead of each row
+    bool name_prefixes = false;  // LVM2_LV_NAME='root'
+    bool quotes = true;          // around the values behind those
+    bool binary = false;         // flags as 1, 0 and -1: unknown
 };
-// Local time, to the second, with its offset.
-std::string format_time(std::int64_t seconds);
 std::string format_report(const ReportTable& table, const FormatOptions& options);
 
 }  // namespace thinvol

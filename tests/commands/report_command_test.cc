@@ -137,6 +137,7 @@ TEST_CASE("fields are added to the usual ones, and left out of them") {
     CHECK(fields({"-o", "-vg_size,vg_free"}).size() == usual.size() - 2);
     CHECK(fields({"-o", "-vg_size", "-o", "+vg_uuid"}).size() == usual.size());
     CHECK(fields({"-o", "all"}).size() == fields_of(ReportKind::groups).size());
+    CHECK(fields({"-o", "#vg_size,vg_name"}).size() == usual.size());  // neither is empty
 }
 
 TEST_CASE("rows are sorted by the fields asked for, downwards with a hyphen") {
@@ -240,11 +241,66 @@ TEST_CASE("a report's -o help lists every field with its explanation") {
         {&tvpvs, ReportKind::physical_volumes}};
     for (const auto& [spec, kind] : reports) {
         const std::string help = f.show(*spec, {"-o", "help"});
-        for (const FieldInfo& field : fields_of(kind)) {
-            CHECK_THAT(help, ContainsSubstring(std::string(field.name)) &&
-                                 ContainsSubstring(std::string(field.help)));
+        for (const Field* field : fields_of(kind)) {
+            CHECK_THAT(help, ContainsSubstring(std::string(field->name)) &&
+                                 ContainsSubstring(std::string(field->help)));
         }
     }
+}
+
+TEST_CASE("a selection leaves out what it does not mean, also by fields that are not shown") {
+    Filled f;
+    const auto names = [&](const Words& words) {
+        Words all{"--noheadings", "-o", "lv_name", "--rows"};
+        all.insert(all.end(), words.begin(), words.end());
+        return f.show(tvs, all);
+    };
+    CHECK(names({"-S", "lv_size>=3g"}) == "  a c\n");
+    CHECK(names({"-S", "origin=a || pool_lv=''"}) == "  c pool0\n");
+    CHECK(names({"-S", "lv_role=thinorigin"}) == "  a\n");
+    CHECK(names({"-S", "lv_name=~.", "vg0/b"}) == "  b\n");
+    CHECK(names({"-S", "lv_size>1t"}).empty());
+    CHECK(f.show(tvgs, {"--noheadings", "-o", "vg_name", "-S", "pv_count=0"}) == "  vg1\n");
+    CHECK(f.show(tvpvs, {"--noheadings", "-o", "pv_pe_count", "-S", "pv_size<100m"}) == "  10\n");
+    const Outcome outcome = f.run(tvs, {"-S", "lv_size>>1"});
+    CHECK(outcome.status == exit_failed);
+    CHECK(outcome.out.empty());
+}
+
+TEST_CASE("a volume asked for by name shows what it shows among all") {
+    Filled f;
+    for (const Field* field : fields_of(ReportKind::volumes)) {
+        if ((field->needs & (needs_exclusive | needs_selected)) != 0) continue;
+        const std::string name(field->name);
+        CAPTURE(name);
+        for (const std::string volume : {"a", "b", "c", "pool0"}) {
+            const auto shown = [&](const Words& which) {
+                Words words{"--noheadings", "-o", name, "--nameprefixes"};
+                words.insert(words.end(), which.begin(), which.end());
+                return f.show(tvs, words);
+            };
+            CHECK(shown({"vg0/" + volume}) == shown({"-S", "lv_name=" + volume}));
+        }
+    }
+}
+
+TEST_CASE("a tree has volumes below their pools and snapshots below their origins") {
+    Filled f;
+    CHECK(f.show(tvs, {"--tree", "--noheadings", "-o", "lv_name,lv_size", "vg0"}) ==
+          "  pool0   80.00m\n"
+          "  |- a     3.00g\n"
+          "  |  `- c  3.00g\n"
+          "  `- b     1.00g\n");
+}
+
+TEST_CASE("segments have a line each, on either side") {
+    Filled f;
+    CHECK(f.show(tvs, {"--segments", "-a", "--noheadings", "-o", "lv_name,segtype,seg_size_pe",
+                       "--separator", ","}) ==
+          "  a,thin,768\n  b,thin,256\n  c,thin,768\n  pool0,thin-pool,20\n"
+          "  [pool0_tdata],linear,20\n  [pool0_tmeta],linear,1\n");
+    CHECK(f.show(tvpvs, {"--noheadings", "-o", "pvseg_start,pvseg_size,lv_name", "--separator", ",",
+                         f.big_pv}) == "  0,20,[pool0_tdata]\n  20,1,[pool0_tmeta]\n  21,79,\n");
 }
 
 }  // namespace thinvol

@@ -12,14 +12,17 @@ namespace {
 
 constexpr std::uint64_t mib = 1 << 20;
 
+constexpr Field fields[] = {{"lv_name", "LV", FieldKind::text, "."},
+                            {"lv_size", "LSize", FieldKind::size, "."},
+                            {"data_percent", "Data%", FieldKind::percent, "."},
+                            {"lv_tags", "Tags", FieldKind::list, "."},
+                            {"seg_count", "#Seg", FieldKind::number, "."}};
+constexpr Field open_field{"lv_device_open", "DevOpen", FieldKind::flag, "."};
+
 ReportTable sample() {
     ReportTable table;
     table.array_name = "lv";
-    table.columns = {{"lv_name", "LV", FieldKind::text, "."},
-                     {"lv_size", "LSize", FieldKind::size, "."},
-                     {"data_percent", "Data%", FieldKind::percent, "."},
-                     {"lv_tags", "Tags", FieldKind::list, "."},
-                     {"seg_count", "#Seg", FieldKind::number, "."}};
+    for (const Field& f : fields) table.columns.push_back(&f);
     table.rows = {
         {std::string("pool0"), Bytes(1024 * mib), Percent{1, 8}, std::vector<std::string>{"a", "b"},
          std::int64_t{12}},
@@ -96,7 +99,8 @@ TEST_CASE("JSON has the layout that LVM prints") {
           "  }\n");
 }
 
-TEST_CASE("in JSON every value is a string, in json_std numbers and lists are themselves") {
+TEST_CASE(
+    "in JSON every value is a string, in json_std numbers and lists are themselves, sizes bytes") {
     const auto row = [](ReportFormat format, std::size_t n) {
         return nlohmann::json::parse(format_report(sample(), as(format)))
             .at("report")
@@ -109,7 +113,7 @@ TEST_CASE("in JSON every value is a string, in json_std numbers and lists are th
     }
     const auto known = row(ReportFormat::json_std, 0);
     CHECK(known.at("lv_name") == "pool0");
-    CHECK(known.at("lv_size") == "1.00g");
+    CHECK(known.at("lv_size") == 1024 * mib);
     CHECK(known.at("data_percent") == 12.5);
     CHECK(known.at("lv_tags") == nlohmann::json::array({"a", "b"}));
     CHECK(known.at("seg_count") == 12);
@@ -117,6 +121,45 @@ TEST_CASE("in JSON every value is a string, in json_std numbers and lists are th
     CHECK(unknown.at("lv_tags") == nlohmann::json::array());
     CHECK(unknown.at("data_percent").is_null());
     CHECK(unknown.at("seg_count").is_null());
+}
+
+TEST_CASE("flags are words, or numbers where a machine reads") {
+    ReportTable table = sample();
+    table.columns = {&open_field};
+    table.rows = {{Flag{true, "open"}}, {Flag{false, "open"}}, {Cell()}};
+    FormatOptions options;
+    options.headings = false;
+    CHECK(format_report(table, options) == "  open\n      \n      \n");
+    options.binary = true;
+    CHECK(format_report(table, options) == "  1 \n  0 \n  -1\n");
+    const auto rows = nlohmann::json::parse(format_report(table, as(ReportFormat::json_std)))
+                          .at("report")
+                          .at(0)
+                          .at("lv");
+    CHECK(rows.at(0).at("lv_device_open") == 1);
+    CHECK(rows.at(1).at("lv_device_open") == 0);
+    CHECK(rows.at(2).at("lv_device_open").is_null());
+}
+
+TEST_CASE("assignments are what a shell can read, whatever is in the values") {
+    ReportTable table = only(0, std::string("a'b c"));
+    FormatOptions options;
+    options.name_prefixes = true;
+    CHECK(format_report(table, options) == "  LVM2_LV_NAME='a'\\''b c'\n");
+    options.quotes = false;
+    CHECK(format_report(table, options) == "  LVM2_LV_NAME=a'b c\n");
+}
+
+TEST_CASE("rows and columns change places") {
+    FormatOptions options;
+    options.rows = true;
+    options.separator = " ";
+    CHECK(format_report(sample(), options) ==
+          "  LV pool0 a_long_name\n"
+          "  LSize 1.00g 12.00m\n"
+          "  Data% 12.50 \n"
+          "  Tags a,b \n"
+          "  #Seg 12 \n");
 }
 
 TEST_CASE("JSON of nothing is JSON, with an empty array") {
