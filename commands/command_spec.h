@@ -32,6 +32,7 @@ enum class Value {
     group,
     pool,
     thin,
+    snapshot,
     volume,  // a pool or a thin volume
     group_or_volume,
     physical_volume,

@@ -1,6 +1,6 @@
-// The command behind shell completion: `thinvol complete INDEX WORD...`. Prints a candidate a line;
-// before them lines that begin with a colon: ":files" where file names fit, ":more" where no space
-// is to follow.
+// The command behind shell completion: `thinvol complete INDEX WORD...`. Prints a candidate a line,
+// behind a tab what it means; before them lines that begin with a colon: ":files" where file names
+// fit, ":more" where no space is to follow.
 #include <charconv>
 
 #include "commands/completion.h"
@@ -27,7 +27,8 @@ int run(Invocation& call) {
     std::string out;
     if (found.files) out += ":files\n";
     if (found.more_follows) out += ":more\n";
-    for (const std::string& candidate : found.candidates) out += candidate + "\n";
+    for (const Candidate& c : found.candidates)
+        out += c.word + (c.help.empty() ? "" : "\t") + c.help + "\n";
     call.write(out);
     return exit_ok;
 }

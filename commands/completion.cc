@@ -2,22 +2,43 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <optional>
-#include <set>
 
 #include "commands/invocation.h"
 #include "commands/select.h"
 #include "commands/table.h"
 #include "commands/values.h"
+#include "libvm/name_search.h"
 #include "libvm/report.h"
 
 namespace thinvol {
 namespace {
 
 template <class T>
-std::vector<T> or_none(Result<std::vector<T>>&& rows) {
-    return rows ? std::move(*rows) : std::vector<T>();
+T or_none(Result<T>&& found) {
+    return found ? std::move(*found) : T();
 }
+
+// What was typed before the word in question.
+struct Typed {
+    std::map<std::string_view, std::string> options;  // with their values
+    std::vector<std::string> operands;
+    const OptionSpec* wants_value = nullptr;
+
+    std::string value(std::string_view option) const {
+        const auto it = options.find(option);
+        return it == options.end() ? "" : it->second;
+    }
+};
+
+// What is asked for: of which command, with what before it.
+struct Question {
+    const CommandSpec& spec;
+    const Typed& typed;
+    const Environment& environment;
+    std::string word;
+};
 
 // What the catalog has, asked as needed.
 class Names {
@@ -25,124 +46,215 @@ public:
     explicit Names(const Environment& environment) {
         if (auto catalog = Catalog::open_existing(environment)) catalog_ = std::move(*catalog);
     }
-    std::vector<std::string> groups() {
-        std::vector<std::string> names;
-        for (const GroupRow& group : all_groups()) names.push_back(group.name);
-        return names;
+    std::vector<GroupRow> groups() {
+        return catalog_ ? or_none(catalog_->groups()) : std::vector<GroupRow>();
     }
-    // "vg/name" of each pool or thin volume of the group.
-    std::vector<std::string> volumes(const std::string& group_name, bool pools, bool thins) {
-        std::vector<std::string> names;
-        for (const GroupRow& group : all_groups()) {
-            if (group.name != group_name) continue;
-            if (pools) {
-                for (const PoolRow& p : or_none(catalog_->pools(group.id)))
-                    names.push_back(group.name + "/" + p.lv.name);
-            }
-            if (thins) {
-                for (const ThinRow& t : or_none(catalog_->thins(group.id)))
-                    names.push_back(group.name + "/" + t.lv.name);
-            }
-        }
-        return names;
+    NamesFound volumes(const GroupRow& group, const std::string& beginning,
+                       const NamesWanted& wanted) {
+        return or_none(search_names(*catalog_, group.id, beginning, wanted));
     }
-    std::vector<std::string> physical_volumes() {
-        std::vector<std::string> names;
-        if (catalog_) {
-            for (const PvRow& pv : or_none(catalog_->pvs(std::nullopt))) names.push_back(pv.path);
+    std::vector<PoolRow> pools(const GroupRow& group) { return or_none(catalog_->pools(group.id)); }
+    // Of the group named, or of all.
+    std::vector<PvRow> physical_volumes(const std::string& group_name) {
+        std::optional<std::int64_t> in;
+        for (const GroupRow& group : groups()) {
+            if (group.name == group_name) in = group.id;
         }
-        return names;
+        return catalog_ ? or_none(catalog_->pvs(in)) : std::vector<PvRow>();
+    }
+    std::vector<std::string> tags(const std::string& beginning) {
+        return catalog_ ? or_none(search_tags(*catalog_, beginning)) : std::vector<std::string>();
     }
 
 private:
-    std::vector<GroupRow> all_groups() {
-        return catalog_ ? or_none(catalog_->groups()) : std::vector<GroupRow>();
-    }
     std::optional<Catalog> catalog_;
 };
 
-void keep_matching(std::vector<std::string>& candidates, std::string_view prefix) {
-    std::erase_if(candidates, [&](const std::string& c) { return !c.starts_with(prefix); });
-    std::sort(candidates.begin(), candidates.end());
+void keep_matching(std::vector<Candidate>& candidates, std::string_view prefix) {
+    std::erase_if(candidates, [&](const Candidate& c) { return !c.word.starts_with(prefix); });
+    std::sort(candidates.begin(), candidates.end(),
+              [](const Candidate& a, const Candidate& b) { return a.word < b.word; });
 }
 
-// In two steps: "vg0/", then what is in it.
-Completion volumes(Names& names, const std::string& word, bool pools, bool thins, bool groups_too) {
-    Completion found;
-    const std::size_t slash = word.find('/');
-    if (slash != std::string::npos) {
-        found.candidates = names.volumes(word.substr(0, slash), pools, thins);
-    } else {
-        for (const std::string& group : names.groups()) {
-            if (groups_too) found.candidates.push_back(group);
-            if (!names.volumes(group, pools, thins).empty())
-                found.candidates.push_back(group + "/");
-        }
-        found.more_follows = true;
+// --- volumes -------------------------------------------------------------------------------------
+
+// Only these look at, or take back, what is lent.
+bool takes_lent(const CommandSpec& spec) {
+    constexpr std::string_view commands[] = {"tvs", "tvchange", "tvdisplay", "tvdmtable", "tvscan"};
+    return std::find(std::begin(commands), std::end(commands), spec.name) != std::end(commands);
+}
+
+// What the command would not refuse, as far as the options before say.
+NamesWanted narrowed(Names& names, const Question& q, const GroupRow& group, NamesWanted wanted) {
+    wanted.lent = takes_lent(q.spec);
+    if (q.spec.name != "tvchange") return wanted;
+    const std::string activate = q.typed.value("activate");
+    if (activate.empty()) return wanted;
+    wanted.pools = false;  // they are active with their volumes
+    wanted.lent = false;
+    wanted.skipped = activate == "n" || q.typed.options.contains("ignoreactivationskip");
+    if (activate != "n") return wanted;
+    wanted.pools_only = {0};  // none
+    for (const PoolRow& pool : names.pools(group)) {
+        std::error_code ignored;
+        if (std::filesystem::exists(q.environment.control_socket(pool.lv.uuid), ignored))
+            wanted.pools_only.push_back(pool.lv.id);
     }
-    keep_matching(found.candidates, word);
+    return wanted;
+}
+
+bool is_empty(const NamesFound& found) { return found.pools.empty() && found.thins.empty(); }
+
+// In two steps: "vg0/", then what is in it.
+Completion volumes(Names& names, const Question& q, const NamesWanted& wanted, bool groups_too) {
+    Completion found;
+    const std::size_t slash = q.word.find('/');
+    found.more_follows = slash == std::string::npos;
+    const std::string beginning = found.more_follows ? "" : q.word.substr(slash + 1);
+    for (const GroupRow& group : names.groups()) {
+        const std::string step = group.name + "/";
+        if (found.more_follows ? !group.name.starts_with(q.word) : !q.word.starts_with(step))
+            continue;
+        const NamesFound in = names.volumes(group, beginning, narrowed(names, q, group, wanted));
+        if (found.more_follows) {
+            if (groups_too) found.candidates.push_back({group.name, "volume group"});
+            if (!is_empty(in)) found.candidates.push_back({step, "volumes in it"});
+            continue;
+        }
+        found.more_follows = in.beginnings;
+        for (const auto& name : in.pools) found.candidates.push_back({step + name, "thin pool"});
+        for (const auto& name : in.thins)
+            found.candidates.push_back({step + name, in.beginnings ? "" : "thin volume"});
+        break;
+    }
     return found;
 }
+
+Completion tags(Names& names, const std::string& word, const std::string& sign) {
+    Completion found;
+    for (const std::string& tag : names.tags(word.substr(sign.size())))
+        found.candidates.push_back({sign + tag, "tag"});
+    return found;
+}
+
+// --- other values --------------------------------------------------------------------------------
 
 // After the last comma of "+uri,thin_id", without what is there already.
 Completion fields(ReportKind kind, const std::string& word) {
     const std::size_t comma = word.rfind(',');
-    const std::size_t sign = !word.empty() && (word[0] == '+' || word[0] == '-') ? 1 : 0;
+    const std::size_t sign = !word.empty() && std::string_view("+-#").contains(word[0]) ? 1 : 0;
     const std::size_t start = comma == std::string::npos ? sign : comma + 1;
+    const std::string before = "," + word.substr(sign, start - sign);
     Completion found;
     for (const Field* f : fields_of(kind)) {
-        const std::string before = word.substr(sign, start - sign);
-        const bool there =
-            ("," + before).find("," + std::string(f->name) + ",") != std::string::npos;
-        if (!there) found.candidates.push_back(word.substr(0, start) + std::string(f->name));
+        if (!before.contains(fmt::format(",{},", f->name)))
+            found.candidates.push_back(
+                {word.substr(0, start) + std::string(f->name), std::string(f->help)});
     }
+    found.more_follows = start > 0;
+    return found;
+}
+
+// A field's name, or behind "field=" its words.
+Completion criteria(ReportKind kind, const std::string& word) {
+    Completion found;
     found.more_follows = true;
-    keep_matching(found.candidates, word);
+    const std::size_t joint = word.find_last_of(" &|,#(!'\"");
+    const std::size_t start = joint == std::string::npos ? 0 : joint + 1;
+    const std::size_t equals = word.find_first_of("=<>~", start);
+    if (equals == std::string::npos) {
+        for (const Field* f : fields_of(kind)) {
+            if ((f->needs & needs_selected) == 0)
+                found.candidates.push_back(
+                    {word.substr(0, start) + std::string(f->name), std::string(f->help)});
+        }
+        return found;
+    }
+    const auto field = find_field(kind, std::string_view(word).substr(start, equals - start));
+    if (!field || word[equals] != '=') return found;
+    for (const std::string_view value : (*field)->words) {
+        if (!value.contains(' '))
+            found.candidates.push_back({word.substr(0, equals + 1) + std::string(value), ""});
+    }
     return found;
 }
 
 Completion with_endings(const std::string& word, std::initializer_list<const char*> endings) {
     Completion found;
     if (word.empty() || std::isdigit(static_cast<unsigned char>(word.back())) == 0) return found;
-    for (const char* ending : endings) found.candidates.push_back(word + ending);
+    for (const char* ending : endings) found.candidates.push_back({word + ending, ""});
     return found;
 }
 
-Completion complete_value(const CommandSpec& spec, Names& names, Value value,
-                          const std::string& word) {
+Completion files() {
+    Completion found;
+    found.files = true;
+    return found;
+}
+
+Completion words(Value value) {
+    Completion found;
+    for (const std::string_view w : words_of(value))
+        found.candidates.push_back({std::string(w), ""});
+    return found;
+}
+
+Completion any_value(Names& names, const Question& q, Value value) {
     Completion found;
     switch (value) {
-        case Value::group: found.candidates = names.groups(); break;
-        case Value::pool: return volumes(names, word, true, false, spec.name == "tvcreate");
-        case Value::thin: return volumes(names, word, false, true, false);
-        case Value::volume: return volumes(names, word, true, true, false);
-        case Value::group_or_volume: return volumes(names, word, true, true, true);
-        case Value::physical_volume: found.candidates = names.physical_volumes(); break;
+        case Value::group:
+            for (const GroupRow& g : names.groups())
+                found.candidates.push_back({g.name, "volume group"});
+            return found;
+        case Value::pool: return volumes(names, q, {.pools = true}, q.spec.name == "tvcreate");
+        case Value::thin: return volumes(names, q, {.thins = true}, false);
+        case Value::snapshot:
+            return volumes(names, q, {.thins = true, .snapshots_only = true}, false);
+        case Value::volume: return volumes(names, q, {.pools = true, .thins = true}, false);
+        case Value::group_or_volume: return volumes(names, q, {.pools = true, .thins = true}, true);
+        case Value::physical_volume: {
+            const std::string first = q.typed.operands.empty() ? "" : q.typed.operands.front();
+            for (const PvRow& pv : names.physical_volumes(first.substr(0, first.find('/'))))
+                found.candidates.push_back({pv.path, "physical volume"});
+            return found;
+        }
         case Value::any_device:
-        case Value::file: found.files = true; return found;
+        case Value::file: return files();
         case Value::fields:
-        case Value::sort_fields: return fields(selects_from(spec), word);
+        case Value::sort_fields: return fields(selects_from(q.spec), q.word);
+        case Value::selection: return criteria(selects_from(q.spec), q.word);
         case Value::size:
-        case Value::chunk_size: return with_endings(word, {"k", "m", "g", "t"});
-        case Value::extents: return with_endings(word, {"%FREE", "%PVS", "%VG"});
+        case Value::chunk_size: return with_endings(q.word, {"k", "m", "g", "t"});
+        case Value::extents: return with_endings(q.word, {"%FREE", "%PVS", "%VG", "%LV"});
         case Value::command:
             for (const CommandSpec* c : all_commands()) {
-                if (!c->hidden) found.candidates.emplace_back(c->name);
+                if (!c->hidden)
+                    found.candidates.push_back({std::string(c->name), std::string(c->summary)});
             }
-            break;
-        default:
-            for (const std::string_view w : words_of(value)) found.candidates.emplace_back(w);
+            return found;
+        default: return words(value);
     }
-    keep_matching(found.candidates, word);
+}
+
+Completion complete_value(Names& names, const Question& q, Value value,
+                          const OperandSpec* operand = nullptr) {
+    const bool tagged = operand != nullptr && operand->name.contains("@Tag");
+    Completion found =
+        tagged && q.word.starts_with('@') ? tags(names, q.word, "@") : any_value(names, q, value);
+    keep_matching(found.candidates, q.word);
+    // "vg0" alone is a whole word.
+    const bool one = found.candidates.size() == 1 && !found.candidates.front().word.ends_with('/');
+    if (one && value == Value::group_or_volume) found.more_follows = false;
+    if (operand != nullptr && operand->repeated) {
+        const auto& given = q.typed.operands;
+        std::erase_if(found.candidates, [&](const Candidate& c) {
+            return c.word != q.word && std::find(given.begin(), given.end(), c.word) != given.end();
+        });
+    }
     return found;
 }
 
-// What was typed before the word in question.
-struct Typed {
-    std::set<std::string_view> options;
-    std::size_t operands = 0;
-    const OptionSpec* wants_value = nullptr;
-};
+// --- the command line ----------------------------------------------------------------------------
 
 const OptionSpec* find_option(const std::vector<OptionSpec>& options, const std::string& word) {
     const std::string name =
@@ -162,16 +274,18 @@ Typed look_at(const std::vector<OptionSpec>& options, const std::vector<std::str
     Typed typed;
     for (std::size_t i = 1; i < at; ++i) {
         if (typed.wants_value != nullptr) {
-            typed.wants_value = nullptr;
+            typed.options[std::exchange(typed.wants_value, nullptr)->name] = words[i];
         } else if (words[i].starts_with('-') && words[i].size() > 1) {
             const OptionSpec* option = find_option(options, words[i]);
             if (option == nullptr) continue;
-            typed.options.insert(option->name);
-            const bool joined = words[i].starts_with("--") ? words[i].find('=') != std::string::npos
-                                                           : words[i].size() > 2;
+            const bool is_long = words[i].starts_with("--");
+            const std::size_t equals = words[i].find('=');
+            const bool joined = is_long ? equals != std::string::npos : words[i].size() > 2;
             if (option->value != Value::none && !joined) typed.wants_value = option;
+            typed.options[option->name] =
+                joined ? words[i].substr(is_long ? equals + 1 : 2) : std::string();
         } else {
-            ++typed.operands;
+            typed.operands.push_back(words[i]);
         }
     }
     return typed;
@@ -189,25 +303,33 @@ Completion complete_option(const CommandSpec& spec, const std::vector<OptionSpec
         if (excluded || (typed.options.contains(o.name) && !o.repeatable) ||
             o.help.starts_with("Refused"))
             continue;
-        found.candidates.push_back("--" + std::string(o.name));
+        found.candidates.push_back({"--" + std::string(o.name), std::string(o.help)});
         if (o.letter != 0 && word.size() < 2)
-            found.candidates.push_back(std::string("-") + o.letter);
+            found.candidates.push_back({std::string("-") + o.letter, std::string(o.help)});
     }
     keep_matching(found.candidates, word);
     return found;
 }
 
-// bash takes "--name=value" apart: "--name", "=", "value".
-void join_equals(std::vector<std::string>& words, std::size_t& at) {
-    for (std::size_t i = 1; i + 1 <= at && i < words.size(); ++i) {
-        if (words[i] != "=" || !words[i - 1].starts_with("--")) continue;
-        words.erase(words.begin() + static_cast<std::ptrdiff_t>(i));
-        --at;
-        if (at < i) {  // the cursor is right behind the equals sign
-            at = i;
-            words.insert(words.begin() + static_cast<std::ptrdiff_t>(i), "");
-        }
+Completion complete_word(Names& names, const Question& q, const std::vector<OptionSpec>& options) {
+    const std::string& word = q.word;
+    if (q.typed.wants_value != nullptr) return complete_value(names, q, q.typed.wants_value->value);
+    if (word.starts_with('-')) {
+        const std::size_t equals = word.find('=');
+        const OptionSpec* option =
+            equals == std::string::npos ? nullptr : find_option(options, word);
+        if (option == nullptr) return complete_option(q.spec, options, q.typed, word);
+        Question value{q.spec, q.typed, q.environment, word.substr(equals + 1)};
+        Completion found = complete_value(names, value, option->value);
+        for (Candidate& c : found.candidates) c.word.insert(0, word.substr(0, equals + 1));
+        return found;
     }
+    const auto operands = q.spec.operands;
+    if (operands.empty() || q.typed.options.contains(q.spec.instead_of_operands)) return {};
+    const std::size_t before = q.typed.operands.size();
+    if (before >= operands.size() && !operands.back().repeated) return {};
+    const OperandSpec& operand = operands[std::min(before, operands.size() - 1)];
+    return complete_value(names, q, operand.value, &operand);
 }
 
 }  // namespace
@@ -220,33 +342,17 @@ Completion complete(const Environment& environment, std::vector<std::string> wor
     Names names(environment);
     if (words.front() == "thinvol") {
         if (at == 0) return {};
-        if (at == 1) return complete_value(help_command, names, Value::command, words[1]);
+        if (at == 1)
+            return complete_value(names, {help_command, {}, environment, words[1]}, Value::command);
         words.erase(words.begin());
         --at;
     }
     const CommandSpec* spec = find_command(words.front());
     if (spec == nullptr || at == 0) return {};
-    join_equals(words, at);
     std::vector<OptionSpec> options(spec->options.begin(), spec->options.end());
     options.insert(options.end(), common_options().begin(), common_options().end());
     const Typed typed = look_at(options, words, at);
-    const std::string& word = words[at];
-    if (typed.wants_value != nullptr)
-        return complete_value(*spec, names, typed.wants_value->value, word);
-    if (word.starts_with('-')) {
-        const std::size_t equals = word.find('=');
-        const OptionSpec* option =
-            equals == std::string::npos ? nullptr : find_option(options, word);
-        if (option == nullptr) return complete_option(*spec, options, typed, word);
-        Completion found = complete_value(*spec, names, option->value, word.substr(equals + 1));
-        for (std::string& c : found.candidates) c.insert(0, word.substr(0, equals + 1));
-        return found;
-    }
-    if (spec->operands.empty() || typed.options.contains(spec->instead_of_operands)) return {};
-    const OperandSpec* operand = nullptr;
-    if (typed.operands < spec->operands.size()) operand = &spec->operands[typed.operands];
-    else if (spec->operands.back().repeated) operand = &spec->operands.back();
-    return operand == nullptr ? Completion() : complete_value(*spec, names, operand->value, word);
+    return complete_word(names, {*spec, typed, environment, words[at]}, options);
 }
 
 }  // namespace thinvol

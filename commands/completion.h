@@ -2,8 +2,8 @@
 // catalog.
 //
 // Units       none
-// Invariants  (1) reads the catalog only: no lock, no physical volume, no server; without a
-//                 catalog, no names
+// Invariants  (1) reads the catalog only: no lock, no physical volume, no server, and of a large
+//                 group only what fits (name_search.h); without a catalog, no names
 //             (2) offers nothing that the command would refuse for its kind
 // Errors      none: what cannot be read is not offered
 // Threads     one
@@ -17,10 +17,14 @@
 
 namespace thinvol {
 
+struct Candidate {
+    std::string word;  // the whole of it
+    std::string help;
+};
 struct Completion {
-    std::vector<std::string> candidates;  // whole words, sorted
-    bool files = false;                   // the shell's own file names fit here
-    bool more_follows = false;            // no space behind a single candidate: "vg0/"
+    std::vector<Candidate> candidates;  // sorted
+    bool files = false;                 // the shell's own file names fit here
+    bool more_follows = false;          // no space behind a single candidate: "vg0/"
 };
 
 // `words`: the command line, the command first; `at`: the word the cursor is in, which may be empty

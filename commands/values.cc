@@ -68,6 +68,7 @@ constexpr ValueKind kinds[] = {
     {Value::group, "VG"},
     {Value::pool, "VG/Pool"},
     {Value::thin, "VG/Thin"},
+    {Value::snapshot, "VG/Snapshot"},
     {Value::volume, "VG/LV"},
     {Value::group_or_volume, "VG|VG/LV"},
     {Value::physical_volume, "PV"},

@@ -7,7 +7,7 @@ tvgcreate vg0 pv.img >/dev/null
 tvcreate -L 64m -T vg0/pool0 >/dev/null
 for v in root var; do tvcreate -V 64m -T vg0/pool0 -n $v >/dev/null 2>&1; done
 
-. "$here/../../completions/thinvol.bash"
+. "$THINVOL_BIN/../completions/thinvol.bash"
 compopt() { :; }   # outside of a completion it only complains
 # offers LINE EXPECTED: what TAB at the end of the line offers.
 offers() {
@@ -15,6 +15,7 @@ offers() {
   read -ra COMP_WORDS <<< "$line"
   [[ $line == *' ' ]] && COMP_WORDS+=("")
   COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+  COMP_LINE=$line
   _thinvol
   [ "${COMPREPLY[*]}" = "$expected" ] || fail "'$line' offers '${COMPREPLY[*]}', not '$expected'"
 }
@@ -27,7 +28,7 @@ offers 'tvgs ' 'vg0'
 offers 'tvs -o +uri,thin_i' '+uri,thin_id'
 offers 'tvs --reportformat js' 'json json_std'
 offers 'tvs --reportf' '--reportformat'
-offers 'tvcreate -L 10' '10k 10m 10g 10t'
+offers 'tvcreate -L 10' '10g 10k 10m 10t'
 offers 'tvchange -a ' 'ay n y'
 offers 'tvgreduce vg0 ' "$work/pv.img"
 offers 'thinvol tvgr' 'tvgreduce tvgremove tvgrename'
