@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "commands/description.h"
 #include "commands/invocation.h"
+#include "commands/select.h"
 #include "commands/table.h"
 #include "commands/values.h"
+#include "libvm/selection.h"
 
 namespace thinvol {
 namespace {
@@ -39,6 +42,21 @@ std::string help_of(const CommandSpec& spec) {
         text += fmt::format("\n  --{} and --{} exclude each other.\n", c.one, c.other);
     if (!spec.examples.empty()) text += "\n  Examples:\n";
     for (const std::string_view example : spec.examples) text += fmt::format("    {}\n", example);
+    return text;
+}
+
+std::string long_help_of(const CommandSpec& spec) {
+    std::string text = help_of(spec);
+    const std::string_view description = description_of(spec);
+    if (!description.empty()) text += "\n  Description:\n";
+    for (std::size_t at = 0; at < description.size();) {
+        const std::size_t end = std::min(description.find('\n', at), description.size());
+        const std::string_view line = description.substr(at, end - at);
+        text += line.empty() ? "\n" : fmt::format("    {}\n", line);
+        at = end + 1;
+    }
+    if (spec.name == "tvs" || spec.name == "tvgs" || spec.name == "tvpvs")
+        text += "\n" + selection_help(selects_from(spec));
     return text;
 }
 

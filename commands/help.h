@@ -14,6 +14,8 @@
 namespace thinvol {
 
 std::string help_of(const CommandSpec& spec);
+// With the command's description, and of a report its fields.
+std::string long_help_of(const CommandSpec& spec);
 // All commands, a line each.
 std::string help_of_all();
 std::string version_text();

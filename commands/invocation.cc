@@ -16,6 +16,7 @@ namespace po = boost::program_options;
 
 constexpr std::array common{
     OptionSpec{"help", 'h', Value::none, "Show this help."},
+    OptionSpec{"longhelp", 0, Value::none, "Show this help with what there is to know besides."},
     OptionSpec{"version", 0, Value::none, "Show the version."},
     OptionSpec{"verbose", 'v', Value::none, "Say more.", true},
     OptionSpec{"quiet", 'q', Value::none, "Say less; twice: answer no to every question.", true},
@@ -150,7 +151,7 @@ Result<> Invocation::parse(const std::vector<std::string>& words) {
     } catch (const po::error& e) {
         return Error(Errc::invalid_argument, e.what());
     }
-    if (has("help") || has("version")) return {};
+    if (has("help") || has("longhelp") || has("version")) return {};
     return check(words);
 }
 

@@ -21,6 +21,10 @@ int run_command(const CommandSpec& spec, const std::vector<std::string>& words) 
         call.write(help_of(spec));
         return exit_ok;
     }
+    if (call.has("longhelp")) {
+        call.write(long_help_of(spec));
+        return exit_ok;
+    }
     if (call.has("version")) {
         call.write(version_text());
         return exit_ok;

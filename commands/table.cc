@@ -9,6 +9,7 @@ constexpr const CommandSpec* commands[] = {
     &complete_command,
     &events_command,
     &help_command,
+    &man_command,
     &pool_command,
     &tvchange,
     &tvcheck,

@@ -17,6 +17,7 @@ namespace thinvol {
 extern const CommandSpec complete_command;
 extern const CommandSpec events_command;
 extern const CommandSpec help_command;
+extern const CommandSpec man_command;
 extern const CommandSpec pool_command;
 extern const CommandSpec tvchange;
 extern const CommandSpec tvcheck;

@@ -1,0 +1,143 @@
+#include "commands/description.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace thinvol {
+namespace {
+
+using Described = std::pair<std::string_view, std::string_view>;
+
+constexpr std::array descriptions{
+    Described{"events",
+              R"(The server of a pool in use tells what happens to it: changes of its mode, levels
+of data and metadata that were passed, room that came back. Events are numbered from the start of
+the server; with --follow the command waits for more until the server ends.)"},
+    Described{"help", R"(Without a command, all of them are listed.)"},
+    Described{"pool",
+              R"(For who has two bare devices in place of a volume group: a pool's metadata and its
+data, as the kernel's thin-pool target takes them. Thin volumes have numbers, messages are the
+kernel's. Nothing is recorded in a catalog.)"},
+    Described{"tvchange",
+              R"(Activation exports a volume by NBD: the pool's server is started with its first
+active volume and ends with its last. A volume that is flagged to be skipped, as snapshots are, is
+activated only with -K.
+
+Settings of pools take effect at once, also in use; except that discards begin or cease to be
+ignored only while no volume of the pool is active.
+
+A pool that is lent belongs to the kernel: tvdmtable prints how to activate it there, and nothing
+here touches it until --return, which wants a decision for each thin id that is new or gone.)"},
+    Described{"tvcheck",
+              R"(Everything is counted anew from the mappings: reference counts of data and metadata
+blocks, mapped blocks of each volume, keys and their order. The pool may be in use: what was durable
+at one moment is checked. The exit status is 1 where damage was found.)"},
+    Described{"tvcreate",
+              R"(With -L and -T VG/Pool a thin pool is made, with -V and -T VG/Pool a thin volume in
+it, with all of them both. A volume takes space from its pool as it is written, in chunks; the sum
+of all volumes may be larger than the pool, which is warned of.
+
+Unlike lvcreate, the new volume is not active unless -ay is given: activation starts a server.)"},
+    Described{
+        "tvdelta",
+        R"(For each range of the two volumes: whether both map the same blocks, different ones,
+or only one of them maps any. Two snapshots of one volume differ where it was written in
+between.)"},
+    Described{"tvdisplay", R"(The same as tvs reports, a line for each field.)"},
+    Described{"tvdmtable",
+              R"(The tables are for dmsetup create, in their order, and have LVM's names. Where a
+physical volume is a file, --map says which device stands for it there.)"},
+    Described{"tvdump",
+              R"(As thin_dump does: xml has each volume's mappings, xml-shared writes once what
+volumes share, raw copies the blocks of the metadata device that are in use. The pool may be in use:
+what was durable at one moment is written.)"},
+    Described{"tvextend",
+              R"(A volume's new space is unmapped and reads as zeroes. A pool takes extents from its
+group; writes that wait for room in a full pool go on. Both may be in use.)"},
+    Described{"tvgcreate",
+              R"(Files and block devices become physical volumes: each gets a label, and the first
+two a copy of the group's records. What was on them before is lost; a file system or another's label
+is asked about.)"},
+    Described{"tvgextend", R"(Files and block devices are made physical volumes of the group.)"},
+    Described{
+        "tvgreduce",
+        R"(Only a physical volume that holds nothing leaves its group, and one has to stay. Its
+label is wiped.)"},
+    Described{"tvgremove",
+              R"(With all pools and volumes in it, after asking. The labels of its physical volumes
+are wiped.)"},
+    Described{"tvgrename", R"(Volumes in use stay so; new clients find them by the new name.)"},
+    Described{"tvgs", R"(A line for each group. -o help lists the fields, -S help says how rows are
+selected.)"},
+    Described{
+        "tvls",
+        R"(As thin_ls does, exactly: what is exclusive is what the removal of that volume would
+free.)"},
+    Described{"tvmetadatapack",
+              R"(Blocks that hold metadata are kept, damaged ones too, all others left out: small
+enough to be sent to somebody who looks at it. No data of volumes is in it.)"},
+    Described{"tvmetadatasize",
+              R"(As thin_metadata_size does: for so many data blocks, and so many volumes that map
+all of them at worst.)"},
+    Described{"tvmetadataunpack",
+              R"(The image has the size and the blocks of the metadata device that was packed.)"},
+    Described{"tvpvs",
+              R"(A line for each physical volume. -o help lists the fields, -S help says how
+rows are selected.)"},
+    Described{"tvreduce",
+              R"(What lies behind the new end is unmapped and given back to the pool; growing again
+shows zeroes. What is stored there is lost, so it is asked about. Pools do not shrink.)"},
+    Described{"tvremove",
+              R"(Blocks that nothing else maps go back to the pool. Snapshots of a volume that is
+removed stay, without an origin. A pool goes with all volumes in it. A volume that a client has open
+is refused.
+
+With -S everything that matches is removed, among the operands or everywhere; tvs with the same -S
+shows what that is, and tvs -o selected_freed what it would free.)"},
+    Described{"tvrename",
+              R"(Clients that are connected stay; new ones find the new name. Both "tvrename VG/Old
+New" and "tvrename VG Old New" are understood.)"},
+    Described{"tvrepair",
+              R"(Every block that is still there is looked at once. Where the superblock and its
+trees are whole, these are used; otherwise the newest trees that agree with each other. Reference
+counts are made anew. Into a pool, the metadata go by way of the group's spare, and are compared
+with the catalog before they take the place of the old ones, which become the spare.)"},
+    Described{"tvresize", R"(As tvextend or tvreduce, whichever the new size asks for.)"},
+    Described{
+        "tvrestore",
+        R"(As thin_restore does, from either form of XML. Into a pool, the metadata go by way of
+the group's spare, and are compared with the catalog before they take the place of the old ones,
+which become the spare.)"},
+    Described{"tvrmap", R"(As thin_rmap does: which block of which volume is stored there.)"},
+    Described{"tvs",
+              R"(A line for each volume and pool. Fields that only a server knows, such as
+data_percent, are empty while a volume is not active.
+
+lv_exclusive is what the removal of that volume alone would free; selected_freed what the removal of
+all volumes of the report would free in their pool, which is more where they share blocks that
+nothing else maps. Both read the pool's metadata, and take the time that this takes.
+
+-o help lists the fields, -S help says how rows are selected.)"},
+    Described{"tvscan", R"(Active ones and others, a line each.)"},
+    Described{"tvsnapshot",
+              R"(A snapshot is a thin volume of its own that shares all blocks with its origin until
+either is written. It is made at one instant, of what was written so far, in use or not. It is
+flagged to be skipped by activation: its file system has the same identity as the origin's.)"},
+    Described{"tvtrim",
+              R"(Tells the devices under a pool which of its blocks are free, as fstrim does for a
+file system. A file gets holes there.)"},
+    Described{"version", R"(Of the program, and of the format that metadata are written in.)"},
+};
+
+}  // namespace
+
+std::span<const Described> all_descriptions() { return descriptions; }
+
+std::string_view description_of(const CommandSpec& spec) {
+    const auto* const it = std::find_if(descriptions.begin(), descriptions.end(),
+                                        [&](const Described& d) { return d.first == spec.name; });
+    return it == descriptions.end() ? std::string_view() : it->second;
+}
+
+}  // namespace thinvol
