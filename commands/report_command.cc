@@ -69,7 +69,7 @@ bool is_empty(const Cell& cell) {
 }
 
 void drop_empty(ReportTable& table, const std::vector<std::string>& names) {
-    for (std::size_t c = table.columns.size(); c-- > 0;) {
+    for (std::size_t c = table.columns.size(); !names.empty() && c-- > 0;) {
         const bool asked =
             std::find(names.begin(), names.end(), table.columns[c]->name) != names.end();
         const bool empty = std::all_of(table.rows.begin(), table.rows.end(),

@@ -18,7 +18,7 @@ public:
     ThinNames(Catalog& catalog, std::int64_t vg_id, const NamesWanted& wanted)
         : db_(catalog.database()), vg_id_(vg_id) {
         where_ =
-            "FROM lv JOIN thin USING(id) WHERE lv.vg_id = ? AND name >= ? AND name < ? AND "
+            "FROM lv CROSS JOIN thin USING(id) WHERE lv.vg_id = ? AND name >= ? AND name < ? AND "
             "NOT pending";
         if (wanted.snapshots_only) where_ += " AND origin_id IS NOT NULL";
         if (!wanted.skipped) where_ += " AND NOT skip_activation";

@@ -186,6 +186,8 @@ Result<Report> make_report(const Environment& environment, const ReportRequest& 
 Result<std::vector<SelectedObject>> select_objects(const Environment& environment, ReportKind kind,
                                                    const std::string& selection,
                                                    const std::vector<Reference>& objects) {
+    if (selection.empty())
+        return Error(Errc::invalid_argument, "selection: it is empty, which would mean everything");
     ReportRequest request;
     request.kind = kind;
     request.objects = objects;

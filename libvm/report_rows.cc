@@ -32,9 +32,13 @@ Result<> read_properties(Catalog& catalog, GroupView& view) {
             view.allocation = s.text(2);
         },
         view.group.id));
-    return for_each_row(
+    TRY(for_each_row(
         catalog, "SELECT id FROM pv WHERE vg_id = ? AND NOT allocatable",
-        [&](const Statement& s) { view.not_allocatable.insert(s.integer(0)); }, view.group.id);
+        [&](const Statement& s) { view.not_allocatable.insert(s.integer(0)); }, view.group.id));
+    return for_each_row(
+        catalog,
+        "SELECT id FROM pool CROSS JOIN lv USING(id) WHERE pool.vg_id = ? AND NOT autoactivation",
+        [&](const Statement& s) { view.not_autoactivated.insert(s.integer(0)); }, view.group.id);
 }
 
 // In a pool without an operation half done, no volume is pending.
@@ -347,7 +351,7 @@ Ids pools_in(const std::vector<ReportRow>& rows) {
 struct Counting {
     GroupView& view;
     const PoolRow& pool;
-    std::vector<const ThinRow*> volumes;
+    const std::vector<const ThinRow*>& volumes;
 };
 Result<> count_in_pool(Session& session, const Counting& counting, unsigned needs) {
     const auto metadata = TRY(MetadataView::open(session, counting.view.group, counting.pool));
@@ -394,14 +398,15 @@ void count_exclusive(const Environment& environment, const std::vector<ReportRow
         errors.push_back(std::move(session).error());
         return;
     }
+    ById<std::vector<const ThinRow*>> in_pool;
+    for (const ReportRow& row : rows) {
+        if (row.thin != nullptr) in_pool[row.thin->pool_id].push_back(row.thin);
+    }
     for (const auto& view : views) {
         for (const PoolRow& pool : view->pools) {
-            Counting counting{*view, pool, {}};
-            for (const ReportRow& row : rows) {
-                if (row.thin != nullptr && row.thin->pool_id == pool.lv.id)
-                    counting.volumes.push_back(row.thin);
-            }
-            if (counting.volumes.empty()) continue;
+            const auto found = in_pool.find(pool.lv.id);
+            if (found == in_pool.end()) continue;
+            const Counting counting{*view, pool, found->second};
             if (auto counted = count_in_pool(*session, counting, needs); !counted)
                 errors.push_back(std::move(counted).error().prefixed(
                     fmt::format("{}/{}", view->group.name, pool.lv.name)));

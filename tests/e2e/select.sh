@@ -26,6 +26,7 @@ same_words "$(tvs --noheadings --units m -o lv_exclusive,selected_freed -S 'lv_r
   xargs)" '0.00m 2.00m 0.00m 2.00m'
 same_words "$(tvs --noheadings -o pv_count,vg_extent_count -S 'lv_name=root' | xargs)" '1 127'
 says '^  lv_size +size|lv_size  ' tvs -S help
+fails 5 'it is empty' tvremove -y -S ''
 fails 5 'did you mean "lv_name"' tvs -S 'lv_nam=x'
 fails 5 'lv_size is a size' tvremove -y -S 'lv_size=~x'
 fails 5 'at character' tvchange -an -S 'lv_name=root lv_name=var'

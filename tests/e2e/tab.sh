@@ -9,6 +9,13 @@ tvcreate -L 64m -T vg0/pool0 >/dev/null
 for v in root var; do tvcreate -V 64m -T vg0/pool0 -n $v >/dev/null 2>&1; done
 tvsnapshot -n snap vg0/root >/dev/null
 
+python3 - "$THINVOL_STATE_DIR/catalog.db" <<'SQL'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("INSERT INTO tag(vg_id, lv_id, tag) SELECT vg_id, id, 'nightly' FROM thin")
+db.commit()
+SQL
+
 cat >cases <<'CASES'
 tvsnapsh| => tvsnapshot |
 tvsnapshot | => tvsnapshot vg0/|
@@ -21,6 +28,11 @@ tvs --reportf| => tvs --reportformat |
 tvs --reportformat b| => tvs --reportformat basic |
 tvs --reportformat=b| => tvs --reportformat=basic |
 tvs -o +uri,thin_i| => tvs -o +uri,thin_id|
+tvs @| => tvs @nightly |
+tvs @nig| => tvs @nightly |
+tvs --select=lv_permi| => tvs --select=lv_permissions|
+tvs -S "lv_size>1g && lv_permi| => tvs -S "lv_size>1g && lv_permissions|
+tvs -S 'lv_permissions=w| => tvs -S 'lv_permissions=writeable|
 tvchange -an vg0/| => tvchange -an vg0/|
 tvrename vg0/root | => tvrename vg0/root |
 tvextend -L 10| => ? 10g 10k 10m 10t

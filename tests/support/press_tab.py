@@ -94,8 +94,9 @@ def check(shell, case):
     became = shell.press(line[:line.rindex("|")])
     if not expected.startswith("?"):
         wanted = expected[:expected.rindex("|")]
-        # fish ends a word whatever follows.
-        same = became == wanted or (shell.name == "fish" and became == wanted + " ")
+        # fish ends a word whatever follows, bash a quotation.
+        ends = {"fish": (" ", "' ", '" '), "bash": ("'", '"'), "zsh": ()}[shell.name]
+        same = became == wanted or became in [wanted + end for end in ends]
         return None if same else f"became '{became}'"
     offered, _, not_offered = expected[1:].partition("!")
     if not shell.shows(offered.split()):
