@@ -196,13 +196,13 @@ Result<std::vector<SelectedObject>> select_objects(const Environment& environmen
     std::vector<Error> errors;
     Collected found = TRY(collect(environment, request, p, errors));
     if (!errors.empty()) return std::move(errors.front());
-    std::stable_partition(found.rows.begin(), found.rows.end(),
-                          [](const ReportRow& row) { return row.pool == nullptr; });
     std::vector<SelectedObject> selected;
-    for (const ReportRow& row : found.rows) {
-        if (row.hidden) continue;
-        selected.push_back(
-            {{row.in->group.name, row.lv == nullptr ? "" : row.lv->name}, row.pool != nullptr});
+    for (const bool pools : {false, true}) {
+        for (const ReportRow& row : found.rows) {
+            if (row.hidden || (row.pool != nullptr) != pools) continue;
+            selected.push_back(
+                {{row.in->group.name, row.lv == nullptr ? "" : row.lv->name}, pools});
+        }
     }
     return selected;
 }
