@@ -151,7 +151,8 @@ Result<> check_repetitions(const std::string& pattern) {
         }
         if (pattern[i] != '{') continue;
         std::uint64_t largest = 0;
-        for (std::uint64_t n = 0; ++i < pattern.size() && pattern[i] != '}';) {
+        ++i;
+        for (std::uint64_t n = 0; i < pattern.size() && pattern[i] != '}'; ++i) {
             const bool digit = std::isdigit(static_cast<unsigned char>(pattern[i])) != 0;
             n = digit ? std::min(most + 1, n * 10 + static_cast<std::uint64_t>(pattern[i] - '0'))
                       : 0;
