@@ -139,7 +139,8 @@ bool comparison_matches(const Field& field, const Cell& cell, const Comparison& 
 
 // More repetitions than that, all together, would let a short pattern need much memory.
 Result<> check_repetitions(const std::string& pattern) {
-    constexpr std::uint64_t most = 1000;
+    constexpr std::uint64_t most = 255;
+    constexpr std::uint64_t most_states = 5000;
     std::uint64_t product = 1;
     for (std::size_t i = 0; i < pattern.size(); ++i) {
         const char next = i + 1 < pattern.size() ? pattern[i + 1] : '\0';
@@ -159,9 +160,10 @@ Result<> check_repetitions(const std::string& pattern) {
             largest = std::max(largest, n);
         }
         product *= std::max<std::uint64_t>(1, largest);
-        if (product > most)
+        if (product > most || product * pattern.size() > most_states)
             return invalid(fmt::format(
-                "a regular expression repeats {} times at most, by all its {{}}", most));
+                "a regular expression repeats {} times at most by all its {{}}, a longer one fewer",
+                most));
     }
     return {};
 }

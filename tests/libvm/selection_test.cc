@@ -168,11 +168,14 @@ TEST_CASE("an enemy's selection ends with an error, soon") {
           repeated(5000, "thin_id=1||") + "thin_id=1", "lv_tags={" + repeated(5000, "a,") + "a}",
           "lv_name=~" + std::string(5000, 'a'), "lv_name=~" + repeated(6, "(a{1,255}") + "",
           std::string("lv_name=~((a{1,99}){1,99}){1,99}"), std::string("lv_name=~(a*)\\1"),
+          "lv_name=~(" + std::string(500, 'a') + "){900}",
           std::string("lv_name=~a{99999999999999999999}"), std::string("lv_name=~'a\0b'", 15),
           std::string(1 << 20, ' '), std::string("\xff\xfe=1")})
         CHECK_THAT(refused(text), ContainsSubstring("selection: "));
     // Deep and long, but within bounds.
     CHECK(selects(repeated(60, "(") + "thin_id=7" + repeated(60, ")")));
+    CHECK_FALSE(selects("lv_name=~((((((((((x*)*)*)*)*)*)*)*)*)*){1,90}y"));
+    CHECK_FALSE(selects("lv_name=~" + repeated(300, "(") + "x*" + repeated(300, ")*") + "y"));
     CHECK(selects(repeated(900, "thin_id=8||") + "thin_id=7"));
 }
 
