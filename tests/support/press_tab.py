@@ -57,22 +57,32 @@ class Shell:
         if self.pid == 0:
             os.execvpe(line[0], line, environment)
         self.screen = b""
-        self.told()
+        self.told_so_far = b""
+        self.told(PATIENCE)
+        # What is typed before the shell reads its terminal in its own way may be lost.
+        for n in range(PATIENCE):
+            os.write(self.terminal, f"\x15hello{n}\x07".encode())
+            if self.told(1, greetings=True):
+                break
 
     def drain(self, seconds):
         if select.select([self.terminal], [], [], seconds)[0]:
             self.screen += os.read(self.terminal, 65536)
 
-    def told(self):
-        """The next line that the shell writes to the pipe."""
-        end = time.monotonic() + PATIENCE
+    def told(self, seconds, greetings=False):
+        """The next line that the shell writes to the pipe; nothing, if it does not in time."""
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
+            while b"\n" in self.told_so_far:
+                line, self.told_so_far = self.told_so_far.split(b"\n", 1)
+                if greetings or not line.startswith(b"hello"):
+                    return line.decode()
             ready = select.select([self.reader, self.terminal], [], [], 1)[0]
             if self.terminal in ready:
                 self.drain(0)
             if self.reader in ready:
-                return os.read(self.reader, 65536).decode().rstrip("\n")
-        raise SystemExit(f"the shell says nothing: {self.screen[-2000:]!r}")
+                self.told_so_far += os.read(self.reader, 65536)
+        return None
 
     def shows(self, words):
         end = time.monotonic() + PATIENCE
@@ -86,7 +96,10 @@ class Shell:
         """Types the line and TAB; the command line as it is then."""
         self.screen = b""
         os.write(self.terminal, b"\x15" + line.encode() + b"\t\x07")
-        return self.told()
+        became = self.told(PATIENCE)
+        if became is None:
+            raise SystemExit(f"the shell says nothing: {self.screen[-2000:]!r}")
+        return became
 
 
 def check(shell, case):
