@@ -145,6 +145,14 @@ Result<Row> required(Result<std::optional<Row>>&& found, const std::string& what
     return std::move(**found);
 }
 
+Error with_way_out(Error error) {
+    if (error.code == Errc::corrupt)
+        error.text +=
+            ": tvgscan --rebuild PV... makes it anew from the physical volumes, and keeps "
+            "this one";
+    return error;
+}
+
 std::string vfs_of(const Environment& environment) {
     return environment.sqlite_vfs.empty() ? catalog_vfs() : environment.sqlite_vfs;
 }
@@ -161,7 +169,7 @@ Result<Catalog> Catalog::open(const Environment& environment) {
     }
     Catalog catalog(TRY(
         Database::open(environment.catalog_path(), {.create = true, .vfs = vfs_of(environment)})));
-    TRY(catalog.prepare(true));
+    if (auto prepared = catalog.prepare(true); !prepared) return with_way_out(prepared.error());
     return catalog;
 }
 
@@ -170,7 +178,7 @@ Result<std::optional<Catalog>> Catalog::open_existing(const Environment& environ
     if (!std::filesystem::exists(environment.catalog_path(), error))
         return std::optional<Catalog>();
     Catalog catalog(TRY(Database::open(environment.catalog_path(), {.vfs = vfs_of(environment)})));
-    TRY(catalog.prepare(false));
+    if (auto prepared = catalog.prepare(false); !prepared) return with_way_out(prepared.error());
     return std::optional(std::move(catalog));
 }
 

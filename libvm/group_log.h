@@ -18,6 +18,8 @@ namespace thinvol {
 inline constexpr std::size_t log_copies = 2;
 
 Result<> sync_group_log(Session& session, const GroupRow& group);
+// The last change that any log of the group knows; of those that can be read.
+Result<std::int64_t> last_logged_change(Session& session, const GroupRow& group);
 // The log of one physical volume, as it is.
 Result<PvLog> open_group_log(BlockQueue& device, const UuidBytes& group);
 

@@ -10,6 +10,7 @@
 #include "libvm/names.h"
 #include "libvm/pool_engine.h"
 #include "libvm/pool_lending.h"
+#include "libvm/reconcile.h"
 #include "libvm/spare.h"
 
 namespace thinvol {
@@ -136,11 +137,17 @@ void sync_log(Session& session, const GroupRow& group, GroupResult& result) {
         result.warnings.push_back(synced.error().text);
 }
 
-// Best effort: a label that stays is recognised as a leftover.
+// Best effort: a label that stays is recognised as a leftover. One that is another's stays.
 void wipe_pv(Session& session, const PvRow& pv, GroupResult& result) {
-    auto opened = session.opener->open(pv.path, {pv.io_mode, LockKind::exclusive});
-    const auto wiped = opened ? wipe_label(*opened->queue) : Result<>(opened.error());
-    if (!wiped)
+    const auto wipe = [&]() -> Result<> {
+        const auto opened = TRY(session.opener->open(pv.path, {pv.io_mode, LockKind::exclusive}));
+        const PvLabel label = TRY(read_label(*opened.queue));
+        if (uuid_text(label.pv) != pv.uuid)
+            return Error(Errc::exists,
+                         fmt::format("it is another one, of group \"{}\"", label.group_name));
+        return wipe_label(*opened.queue);
+    };
+    if (const auto wiped = wipe(); !wiped)
         result.warnings.push_back(
             fmt::format("the label on {} was not wiped: {}", pv.path, wiped.error().text));
 }
@@ -168,6 +175,7 @@ Result<GroupResult> create_group(Session& session, const NewGroup& wanted,
 Result<GroupResult> extend_group(Session& session, const GroupRow& group,
                                  const std::vector<std::string>& pv_paths,
                                  const Confirm& overwrite) {
+    TRY(check_not_outdated(session, group));
     const auto candidates = TRY(examine_all(session, pv_paths, group.extent_size, overwrite));
     const auto present = TRY(session.catalog.pvs(group.id));
     const auto logs =
@@ -181,6 +189,7 @@ Result<GroupResult> extend_group(Session& session, const GroupRow& group,
 
 Result<GroupResult> reduce_group(Session& session, const GroupRow& group,
                                  const std::vector<PvRow>& leaving) {
+    TRY(check_not_outdated(session, group));
     GroupResult result;
     auto transaction = TRY(session.catalog.begin());
     const auto pvs = TRY(session.catalog.pvs(group.id));
@@ -222,6 +231,7 @@ Result<GroupResult> reduce_group(Session& session, const GroupRow& group,
 }
 
 Result<GroupResult> remove_group(Session& session, const GroupRow& group) {
+    TRY(check_not_outdated(session, group));
     GroupResult result;
     auto transaction = TRY(session.catalog.begin());
     if (!TRY(session.catalog.pools(group.id)).empty()) {
@@ -238,6 +248,7 @@ Result<GroupResult> remove_group(Session& session, const GroupRow& group) {
 
 Result<GroupResult> rename_group(Session& session, const GroupRow& group, const std::string& name) {
     TRY(check_group_name(name));
+    TRY(check_not_outdated(session, group));
     GroupResult result;
     auto transaction = TRY(session.catalog.begin());
     if (session.catalog.find_group(name))

@@ -5,7 +5,7 @@
 //                 it an exclusive one; the label names the environment that may use it. So two
 //                 environments never share it.
 //             (2) it is read and written in one mode by everybody, the label's
-// Errors      not_found, busy (another environment or an exclusive user), corrupt, invalid_argument
+// Errors      not_found, busy (an exclusive user), corrupt, invalid_argument (another environment)
 // Threads     as the queue's
 // Source      open(2) on O_EXCL for block devices
 #pragma once

@@ -104,7 +104,9 @@ Error PoolOwner::disagreement(TransactionId in_pool, const PoolRow& pool,
                                          : fmt::format("{}", pool.transaction_id);
     return {Errc::corrupt, fmt::format("the pool's transaction id is {}, the catalog expects {}: "
                                        "one of the two was replaced by an older or newer "
-                                       "copy. Bring the matching catalog or physical volumes back",
+                                       "copy. Bring the matching catalog or physical volumes "
+                                       "back, or let tvgreconcile settle it (--test shows what "
+                                       "differs)",
                                        in_pool, expected)};
 }
 
@@ -301,7 +303,9 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ExtendPoolReq
     }
     const PendingRow pending = TRY(begin(std::move(transaction), pool, id, grow));
     auto answer = carry_out(pending, grow, [&] {
-        Result<> outcome;
+        // A rebuild from the log must not take these extents for free ones.
+        Result<> outcome = sync_group_log(session_, vg);
+        if (!outcome) return outcome;
         engine_.call([&](Pool&, PoolDevices& devices) {
             outcome = devices.add_segments(session_, vg, pool);
             if (outcome) outcome = devices.allocate_metadata(session_, vg, pool);

@@ -8,6 +8,7 @@
 #include "libvm/group_log.h"
 #include "libvm/names.h"
 #include "libvm/pool_lending.h"
+#include "libvm/reconcile.h"
 #include "libvm/sizes.h"
 #include "libvm/spare.h"
 
@@ -81,6 +82,7 @@ Result<PoolGeometry> pool_geometry(const GroupRow& group, Extents data,
 
 Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const NewPool& wanted) {
     if (wanted.data == Extents(0)) return Error(Errc::invalid_argument, "a pool needs a size");
+    TRY(check_not_outdated(session, group));
     const PoolGeometry geometry =
         TRY(pool_geometry(group, wanted.data, wanted.chunk_size, wanted.metadata_size));
     Catalog& catalog = session.catalog;
@@ -142,6 +144,7 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
 Result<VolumeResult> remove_pool(Session& session, const GroupRow& group, const PoolRow& pool) {
     VolumeResult result;
     TRY(check_not_lent(group, pool));
+    TRY(check_not_outdated(session, group));
     TRY(stop_server(session, pool));
     {
         const auto lock = TRY(FileLock::exclusive(session.environment.lock_path(pool.lv.uuid),
@@ -225,6 +228,7 @@ Result<std::vector<std::string>> overcommit_warnings(Session& session, const Gro
 }
 
 Result<VolumeResult> change_pool(Session& session, const GroupRow& group, const PoolRow& row) {
+    TRY(check_not_outdated(session, group));
     {
         auto transaction = TRY(session.catalog.begin());
         const PoolRow now = TRY(session.catalog.pool(row.lv.id));
@@ -268,6 +272,7 @@ Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, cons
 
 Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, const LvRow& volume,
                                    const std::string& name) {
+    TRY(check_not_outdated(session, group));
     VolumeResult result;
     auto transaction = TRY(session.catalog.begin());
     const std::int64_t pool_id =
