@@ -46,6 +46,7 @@ enum class Value {
     seconds,
     device_map,
     lend_target,
+    allocation,
     command,
 };
 

@@ -1,5 +1,6 @@
 #include "commands/invocation.h"
 #include "commands/table.h"
+#include "libvm/pv_lifecycle.h"
 #include "libvm/rebuild.h"
 
 namespace thinvol {
@@ -11,8 +12,8 @@ constexpr OptionSpec options[] = {
      "lost or damaged, or lacks them."},
 };
 constexpr OperandSpec operands[] = {
-    {"PV", Value::any_device, "Files or devices to look at; groups of the catalog unless given.",
-     false, true},
+    {"PV", Value::any_device,
+     "Files or devices to look at, and to find again where they were moved.", false, true},
 };
 constexpr std::string_view examples[] = {"tvgscan pv0.img", "tvgscan --rebuild pv0.img pv1.img"};
 
@@ -35,6 +36,16 @@ int show_groups(Invocation& call) {
     return exit_ok;
 }
 
+// The catalog follows a physical volume that was moved; a copy of one is named.
+int follow(Invocation& call, const ScannedPv& pv) {
+    Session session = TRY_OR_FAIL(call, call.session());
+    const auto known = TRY_OR_FAIL(call, session.catalog.lookup_pv(uuid_text(pv.label.pv)));
+    if (!known || known->path == pv.path) return exit_ok;
+    TRY_OR_FAIL(call, set_pv_path(session, *known, pv.path));
+    call.say("Physical volume \"{}\" moved to \"{}\"", known->path, pv.path);
+    return exit_ok;
+}
+
 // What each label says.
 int show_pvs(Invocation& call) {
     auto catalog = TRY_OR_FAIL(call, Catalog::open_existing(call.environment()));
@@ -50,6 +61,7 @@ int show_pvs(Invocation& call) {
         call.say("{}: physical volume {} of volume group \"{}\", {}", pv->path,
                  grouped_uuid(uuid_text(pv->label.pv)), pv->label.group_name,
                  here ? "of this environment" : "of another environment");
+        if (here) status = std::max(status, follow(call, *pv));
     }
     return status;
 }

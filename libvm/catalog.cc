@@ -55,7 +55,8 @@ GroupRow read_group(const Statement& s) {
 }
 
 constexpr const char* pv_columns =
-    "id, vg_id, uuid, path, size_sectors, data_start_sectors, extents, io_mode, keeps_log, created";
+    "id, vg_id, uuid, path, size_sectors, data_start_sectors, extents, io_mode, keeps_log, "
+    "allocatable, created";
 PvRow read_pv(const Statement& s) {
     return {s.integer(0),
             s.integer(1),
@@ -66,7 +67,8 @@ PvRow read_pv(const Statement& s) {
             Extents(unsigned_of(s, 6)),
             value_of(io_modes, s.view(7)),
             s.integer(8) != 0,
-            s.integer(9)};
+            s.integer(9) != 0,
+            s.integer(10)};
 }
 
 constexpr const char* lv_columns =

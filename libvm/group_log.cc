@@ -17,7 +17,9 @@ Result<Placement> allocate_log(Session& session, const GroupRow& group, const Pv
                                Sectors needed) {
     auto transaction = TRY(session.catalog.begin());
     const auto segments = TRY(session.catalog.segments(group.id));
-    auto free = TRY(FreeExtents::of({pv}, segments));
+    PvRow here = pv;
+    here.allocatable = true;  // for volumes it may not be; this is its own log
+    auto free = TRY(FreeExtents::of({here}, segments));
     const Extents wanted(divide_up(needed.n, group.extent_size.n));
     auto taken = TRY(free.take(wanted, {pv.id}));
     if (taken.size() != 1)

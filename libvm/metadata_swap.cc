@@ -42,7 +42,7 @@ Result<> clear(BlockQueue& device) {
 
 Result<std::unique_ptr<MetadataSwap>> MetadataSwap::begin(Session& session, const GroupRow& group,
                                                           const PoolRow& pool) {
-    TRY(check_not_outdated(session, group));
+    TRY(check_group_usable(session, group));
     const std::string name = fmt::format("{}/{}", group.name, pool.lv.name);
     auto lock = FileLock::try_exclusive(session.environment.lock_path(pool.lv.uuid));
     if (!lock && lock.error().code == Errc::busy)

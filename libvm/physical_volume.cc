@@ -125,6 +125,7 @@ public:
                 fmt::format("{}: allocating {}: {}", path, to_bytes(length), std::strerror(error)));
         };
         opened.flushes = [raw] { return raw->flushes(); };
+        opened.grow = [raw](Sectors size) { raw->grow(size); };
         return opened;
     }
 

@@ -45,6 +45,7 @@ public:
         std::function<Result<>(Sector, Sectors)>
             allocate;  // space ahead, so that writes there do not run out of it
         std::function<std::uint64_t()> flushes;
+        std::function<void(Sectors)> grow;  // to the size that its row has come to meanwhile
     };
     virtual Result<Opened> open(const std::string& path, const How& how) = 0;
     // busy if anybody has it open as a physical volume.

@@ -131,7 +131,7 @@ PoolRequest new_request(decltype(PoolRequest::what) what) { return {new_uuid(), 
 
 Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool,
                              const PoolRequest& request) {
-    TRY(check_not_outdated(session, group));
+    TRY(check_group_usable(session, group));
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
@@ -146,7 +146,7 @@ Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const Pool
 
 Result<PoolAnswer> ask_server(Session& session, const GroupRow& group, const PoolRow& pool,
                               const PoolRequest& request) {
-    TRY(check_not_outdated(session, group));
+    TRY(check_group_usable(session, group));
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "libvm/extents.h"
 #include "libvm/group_log.h"
+#include "libvm/placement.h"
 #include "libvm/spare.h"
 
 namespace thinvol {
@@ -266,16 +266,14 @@ Result<> PoolOwner::add_segments(const GroupRow& vg, const PoolRow& pool, Segmen
                                  Extents extents, const std::vector<std::int64_t>& pv_ids) {
     if (extents == Extents(0)) return {};
     Catalog& catalog = session_.catalog;
-    const auto present = TRY(catalog.segments_of(pool.lv.id, role, true));
-    auto free = TRY(FreeExtents::of(TRY(catalog.pvs(vg.id)), TRY(catalog.segments(vg.id))));
-    ASSERT(!present.empty());
-    const SegmentRow& last = present.back();
-    const Placement behind{last.pv_id, last.pv_start, last.length};
-    Extents start = last.start + last.length;
-    for (const Placement& place : TRY(free.take(extents, pv_ids, &behind))) {
+    WantedExtents more{role, extents, pv_ids};
+    more.present = TRY(catalog.segments_of(pool.lv.id, role, true));
+    ASSERT(!more.present.empty());
+    Extents start = more.present.back().start + more.present.back().length;
+    for (const Placement& p : TRY(place(catalog, vg, more))) {
         TRY(catalog.add_segment(
-            {0, vg.id, pool.lv.id, role, start, place.length, place.pv_id, place.start, true}));
-        start += place.length;
+            {0, vg.id, pool.lv.id, role, start, p.length, p.pv_id, p.start, true}));
+        start += p.length;
     }
     return {};
 }

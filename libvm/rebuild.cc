@@ -159,7 +159,8 @@ Result<> take_labels(const std::string& environment, FoundGroup& group, bool oth
     const bool foreign = std::ranges::any_of(group.pvs, [&](const ScannedPv& pv) {
         return uuid_text(pv.label.environment) != environment;
     });
-    if (foreign && others_may_use_it &&
+    const bool given_away = number_of(group.rows.table("vg").begin()->second, "exported") != 0;
+    if (foreign && others_may_use_it && !given_away &&
         !confirm(fmt::format("Volume group {} belongs to another environment, which will not be "
                              "able to use it any more. Take it over?",
                              name)))

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "libvm/group_log.h"
+#include "libvm/group_settings.h"
 #include "libvm/pool_lending.h"
 #include "libvm/rebuild.h"
 #include "libvm/volumes.h"
@@ -61,21 +62,25 @@ Result<std::optional<OpenedPool>> open_if_unused(Session& session, const GroupRo
 
 }  // namespace
 
-Result<> check_not_outdated(Session& session, const GroupRow& group) {
-    if (std::ranges::count(session.groups_checked, group.id) > 0) return {};
+Result<> check_group_current(Session& session, const GroupRow& group) {
     const std::int64_t known = TRY(session.catalog.last_change(group.id));
-    if (TRY(last_logged_change(session, group)) <= known) {
-        session.groups_checked.push_back(group.id);
-        return {};
-    }
+    if (TRY(last_logged_change(session, group)) <= known) return {};
     const auto newer = TRY(newer_rows(session, group));
     if (!newer) return {};  // another process was between its commit and its log
     return outdated(group, *newer, TRY(GroupRows::of(session.catalog, group.id)));
 }
 
+Result<> check_group_usable(Session& session, const GroupRow& group) {
+    if (std::ranges::count(session.groups_checked, group.id) > 0) return {};
+    TRY(check_not_exported(session.catalog, group));
+    TRY(check_group_current(session, group));
+    session.groups_checked.push_back(group.id);
+    return {};
+}
+
 Result<> check_changeable(Session& session, const GroupRow& group, const PoolRow& pool) {
     TRY(check_not_lent(group, pool));
-    return check_not_outdated(session, group);
+    return check_group_usable(session, group);
 }
 
 Result<std::optional<NewerRows>> newer_rows(Session& session, const GroupRow& group) {

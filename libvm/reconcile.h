@@ -16,9 +16,11 @@
 
 namespace thinvol {
 
-// Whether the group may be changed: corrupt, with what differs and the way out, where its log is
-// ahead of the catalog. Looks once a session.
-Result<> check_not_outdated(Session& session, const GroupRow& group);
+// Whether the catalog is up to the group's log: corrupt, with what differs and the way out, where
+// the log is ahead.
+Result<> check_group_current(Session& session, const GroupRow& group);
+// Whether the group may be changed: that, and it is not exported. Looks once a session.
+Result<> check_group_usable(Session& session, const GroupRow& group);
 // The same, and the pool is not lent: before a change that is the catalog's alone.
 Result<> check_changeable(Session& session, const GroupRow& group, const PoolRow& pool);
 

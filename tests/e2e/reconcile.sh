@@ -27,9 +27,10 @@ truncate -s 256M pv2.img
 md5sum pv0.img > sum
 for command in "tvcreate -V 1g -T vg0/pool0" "tvcreate -L 64m -T vg0/pool1" "tvsnapshot vg0/a" \
     "tvremove -y vg0/a" "tvremove -y vg0/pool0" "tvextend -L +4m vg0/a" \
-    "tvextend -L +4m vg0/pool0" "tvreduce -y -L 4m vg0/a" "tvchange -ay vg0/a" "tvchange -pr vg0/a" "tvrename vg0 a c" \
-    "tvchange --errorwhenfull y vg0/pool0" "tvgrename vg0 vg1" "tvgextend vg0 pv2.img" \
-    "tvchange --lend kernel vg0/pool0" "tvrepair vg0/pool0"; do
+    "tvextend -L +4m vg0/pool0" "tvreduce -y -L 4m vg0/a" "tvchange -ay vg0/a" \
+    "tvchange -pr vg0/a" "tvrename vg0 a c" "tvchange --errorwhenfull y vg0/pool0" \
+    "tvgrename vg0 vg1" "tvgextend vg0 pv2.img" "tvchange --lend kernel vg0/pool0" \
+    "tvrepair vg0/pool0"; do
   # shellcheck disable=SC2086  # words of a command line
   fails 5 'older than the log of volume group vg0' $command
   grep -q 'new: volume new (thin id 2, 64.00 MiB)' "$work/err" ||
