@@ -18,6 +18,8 @@ constexpr const CommandSpec* commands[] = {
     &tvdmtable,
     &tvdump,
     &tvextend,
+    &tvgcfgbackup,
+    &tvgcfgrestore,
     &tvgchange,
     &tvgck,
     &tvgcreate,

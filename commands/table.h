@@ -26,6 +26,8 @@ extern const CommandSpec tvdisplay;
 extern const CommandSpec tvdmtable;
 extern const CommandSpec tvdump;
 extern const CommandSpec tvextend;
+extern const CommandSpec tvgcfgbackup;
+extern const CommandSpec tvgcfgrestore;
 extern const CommandSpec tvgchange;
 extern const CommandSpec tvgck;
 extern const CommandSpec tvgcreate;

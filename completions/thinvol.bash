@@ -21,7 +21,7 @@ _thinvol() {
 }
 
 complete -F _thinvol thinvol tvchange tvcheck tvcreate tvdelta tvdisplay tvdmtable tvdump \
-    tvextend tvgchange tvgck tvgcreate tvgdisplay tvgexport tvgextend tvgimport tvgreconcile \
-    tvgreduce tvgremove tvgrename tvgs tvgscan tvls tvmetadatapack tvmetadatasize \
-    tvmetadataunpack tvpvchange tvpvcreate tvpvdisplay tvpvremove tvpvresize tvpvs tvreduce \
-    tvremove tvrename tvrepair tvresize tvrestore tvrmap tvs tvscan tvsnapshot tvtrim
+    tvextend tvgcfgbackup tvgcfgrestore tvgchange tvgck tvgcreate tvgdisplay tvgexport tvgextend \
+    tvgimport tvgreconcile tvgreduce tvgremove tvgrename tvgs tvgscan tvls tvmetadatapack \
+    tvmetadatasize tvmetadataunpack tvpvchange tvpvcreate tvpvdisplay tvpvremove tvpvresize tvpvs \
+    tvreduce tvremove tvrename tvrepair tvresize tvrestore tvrmap tvs tvscan tvsnapshot tvtrim

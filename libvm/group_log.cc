@@ -8,6 +8,7 @@
 
 #include "libvm/extents.h"
 #include "libvm/file_lock.h"
+#include "libvm/group_archive.h"
 
 namespace thinvol {
 namespace {
@@ -124,12 +125,13 @@ Result<PvLog> open_group_log(BlockQueue& device, const UuidBytes& group) {
 
 Result<> sync_group_log(Session& session, const GroupRow& group) {
     const auto lock = TRY(lock_log(session, group));
+    const auto archived = archive_changes(session, group);
     Marks marks = parse_marks(lock.note());
     for (const PvRow& pv : TRY(session.catalog.pvs(group.id))) {
         if (pv.keeps_log) TRY(within("group log", sync_one(session, group, pv, marks)));
     }
     lock.set_note(format_marks(marks));
-    return {};
+    return archived;
 }
 
 Result<std::int64_t> last_logged_change(Session& session, const GroupRow& group) {
