@@ -40,6 +40,7 @@ constexpr const CommandSpec* commands[] = {
     &tvpvchange,
     &tvpvcreate,
     &tvpvdisplay,
+    &tvpvmove,
     &tvpvremove,
     &tvpvresize,
     &tvpvs,

@@ -48,6 +48,7 @@ extern const CommandSpec tvmetadataunpack;
 extern const CommandSpec tvpvchange;
 extern const CommandSpec tvpvcreate;
 extern const CommandSpec tvpvdisplay;
+extern const CommandSpec tvpvmove;
 extern const CommandSpec tvpvremove;
 extern const CommandSpec tvpvresize;
 extern const CommandSpec tvpvs;

@@ -23,5 +23,6 @@ _thinvol() {
 complete -F _thinvol thinvol tvchange tvcheck tvcreate tvdelta tvdisplay tvdmtable tvdump \
     tvextend tvgcfgbackup tvgcfgrestore tvgchange tvgck tvgcreate tvgdisplay tvgexport tvgextend \
     tvgimport tvgreconcile tvgreduce tvgremove tvgrename tvgs tvgscan tvls tvmetadatapack \
-    tvmetadatasize tvmetadataunpack tvpvchange tvpvcreate tvpvdisplay tvpvremove tvpvresize tvpvs \
-    tvreduce tvremove tvrename tvrepair tvresize tvrestore tvrmap tvs tvscan tvsnapshot tvtrim
+    tvmetadatasize tvmetadataunpack tvpvchange tvpvcreate tvpvdisplay tvpvmove tvpvremove \
+    tvpvresize tvpvs tvreduce tvremove tvrename tvrepair tvresize tvrestore tvrmap tvs tvscan \
+    tvsnapshot tvtrim
