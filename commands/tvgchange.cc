@@ -1,8 +1,7 @@
-#include "commands/invocation.h"
+#include "commands/group_options.h"
 #include "commands/table.h"
 #include "libvm/group_settings.h"
 #include "libvm/reconcile.h"
-#include "libvm/tags.h"
 #include "libvm/volumes.h"
 
 namespace thinvol {
@@ -11,9 +10,9 @@ namespace {
 constexpr OptionSpec options[] = {
     {"activate", 'a', Value::activation,
      "y: export all volumes; n: stop exporting them; ay: those that may be at boot."},
-    {"setautoactivation", 0, Value::yes_no, "Whether -aay activates volumes of the group."},
-    {"alloc", 0, Value::allocation, "How extents are placed."},
-    {"addtag", 0, Value::text, "Give it this tag.", true},
+    set_autoactivation_option,
+    allocation_option,
+    group_addtag_option,
     {"deltag", 0, Value::text, "Take this tag away.", true},
 };
 constexpr OperandSpec operands[] = {
@@ -21,38 +20,6 @@ constexpr OperandSpec operands[] = {
 };
 constexpr std::string_view examples[] = {"tvgchange -ay vg0", "tvgchange --addtag backup vg0",
                                          "tvgchange --alloc cling vg0"};
-
-Allocation allocation_of(std::string_view word) {
-    for (const Allocation a : {Allocation::contiguous, Allocation::cling}) {
-        if (name_of(a) == word) return a;
-    }
-    return Allocation::normal;
-}
-
-bool changes_properties(const Invocation& call) {
-    return call.has("setautoactivation") || call.has("alloc") || call.has("addtag") ||
-           call.has("deltag");
-}
-
-Result<> change_properties(Invocation& call, Session& session, const GroupRow& group) {
-    TRY(check_group_usable(session, group));
-    {
-        auto transaction = TRY(session.catalog.begin());
-        GroupSettings settings = TRY(group_settings(session.catalog, group.id));
-        if (call.has("setautoactivation"))
-            settings.autoactivation = call.value("setautoactivation") == "y";
-        if (call.has("alloc")) settings.allocation = allocation_of(call.value("alloc"));
-        TRY(set_group_settings(session.catalog, group.id, settings));
-        for (const std::string& tag : call.values("addtag"))
-            TRY(add_tag(session.catalog, {group.id}, tag));
-        for (const std::string& tag : call.values("deltag"))
-            TRY(remove_tag(session.catalog, {group.id}, tag));
-        TRY(std::move(transaction).commit());
-    }
-    for (const auto& warning : TRY(announce_change(session, group)).warnings) call.warn(warning);
-    call.say("Volume group \"{}\" successfully changed", group.name);
-    return {};
-}
 
 // Volumes that are flagged to be skipped stay as they are.
 Result<> change_activation(Invocation& call, Session& session, const GroupRow& group) {
@@ -72,20 +39,23 @@ Result<> change_activation(Invocation& call, Session& session, const GroupRow& g
         TRY(how == "n" ? deactivate(session, pool, ids) : activate(session, group, pool, ids));
         changed += ids.size();
     }
-    call.say("{} logical volume(s) in volume group \"{}\" now {}", how == "n" ? 0 : changed,
-             group.name, "active");
+    call.say("{} logical volume(s) in volume group \"{}\" now active", how == "n" ? 0 : changed,
+             group.name);
     return {};
 }
 
 int change_one(Invocation& call, Session& session, const std::string& name) {
     const GroupRow group = TRY_OR_FAIL(call, session.catalog.find_group(name));
-    if (changes_properties(call)) TRY_OR_FAIL(call, change_properties(call, session, group));
+    if (has_group_options(call)) {
+        TRY_OR_FAIL(call, apply_group_options(call, session, group));
+        call.say("Volume group \"{}\" successfully changed", group.name);
+    }
     if (call.has("activate")) TRY_OR_FAIL(call, change_activation(call, session, group));
     return exit_ok;
 }
 
 int run(Invocation& call) {
-    if (!changes_properties(call) && !call.has("activate"))
+    if (!has_group_options(call) && !call.has("activate"))
         return call.usage("Please give -a, --setautoactivation, --alloc, --addtag or --deltag.");
     Session session = TRY_OR_FAIL(call, call.session());
     std::vector<std::string> names = call.operands();

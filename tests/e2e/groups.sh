@@ -21,7 +21,9 @@ says 'created' tvpvcreate -y pv2.img
 tvgextend vg0 pv1.img >/dev/null
 tvcreate -L 200m --poolmetadatasize 4m -T vg0/pool0 >/dev/null
 tvcreate -V 64m -T vg0/pool0 -n a >/dev/null
-tvgcreate vg1 pv2.img >/dev/null
+fails 5 'tag "a b" is invalid' tvgcreate --addtag 'a b' vg1 pv2.img
+tvgcreate --addtag slow --alloc contiguous --setautoactivation n vg1 pv2.img >/dev/null
+tvgchange --alloc normal --setautoactivation y vg1 >/dev/null
 tvcreate -L 64m --poolmetadatasize 4m -V 32m -T vg1/pool0 -n b >/dev/null
 [ "$(tvgck)" = "" ]
 says 'vg0" is sound' tvgck -v vg0
