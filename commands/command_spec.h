@@ -48,6 +48,7 @@ enum class Value {
     seconds,
     device_map,
     lend_target,
+    allocation,
     command,
 };
 

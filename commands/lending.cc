@@ -9,31 +9,17 @@ namespace thinvol {
 namespace {
 
 // ID=NAME[,SIZE]
-Result<ReturnDecisions::Adoption> adoption(std::string_view text) {
+Result<PoolDecisions::Adoption> adoption(std::string_view text) {
     const std::size_t equals = text.find('=');
     if (equals == std::string_view::npos)
         return Error(Errc::invalid_argument,
                      fmt::format("--adopt: \"{}\" is not of the form ID=NAME[,SIZE]", text));
     const std::size_t comma = text.find(',', equals);
-    ReturnDecisions::Adoption a;
+    PoolDecisions::Adoption a;
     a.id = TRY(ThinId::from(TRY(within("--adopt", parse_number(text.substr(0, equals))))));
     a.name = text.substr(equals + 1, comma == std::string_view::npos ? comma : comma - equals - 1);
     if (comma != std::string_view::npos) a.size = TRY(parse_size(text.substr(comma + 1), 'm')).size;
     return a;
-}
-
-Result<ReturnDecisions> decisions_of(const Invocation& call) {
-    ReturnDecisions decisions;
-    for (const std::string& text : call.values("adopt"))
-        decisions.adopt.push_back(TRY(adoption(text)));
-    for (const std::string& text : call.values("delete-unknown"))
-        decisions.remove.push_back(
-            TRY(ThinId::from(TRY(within("--delete-unknown", parse_number(text))))));
-    decisions.forget = call.values("forget");
-    if (call.has("accept-transaction-id"))
-        decisions.accept.emplace(TRY(
-            within("--accept-transaction-id", parse_number(call.value("accept-transaction-id")))));
-    return decisions;
 }
 
 int lend(Invocation& call, Session& session, const FoundPool& found) {
@@ -43,7 +29,7 @@ int lend(Invocation& call, Session& session, const FoundPool& found) {
 }
 
 int take_back(Invocation& call, Session& session, const FoundPool& found) {
-    const ReturnDecisions decisions = TRY_OR_FAIL(call, decisions_of(call));
+    const PoolDecisions decisions = TRY_OR_FAIL(call, decisions_of(call));
     const ReturnedPool returned =
         TRY_OR_FAIL(call, return_pool(session, found.group, found.pool, decisions));
     for (const std::string& text : returned.warnings) call.warn(text);
@@ -55,6 +41,20 @@ int take_back(Invocation& call, Session& session, const FoundPool& found) {
 }
 
 }  // namespace
+
+Result<PoolDecisions> decisions_of(const Invocation& call) {
+    PoolDecisions decisions;
+    for (const std::string& text : call.values("adopt"))
+        decisions.adopt.push_back(TRY(adoption(text)));
+    for (const std::string& text : call.values("delete-unknown"))
+        decisions.remove.push_back(
+            TRY(ThinId::from(TRY(within("--delete-unknown", parse_number(text))))));
+    decisions.forget = call.values("forget");
+    if (call.has("accept-transaction-id"))
+        decisions.accept.emplace(TRY(
+            within("--accept-transaction-id", parse_number(call.value("accept-transaction-id")))));
+    return decisions;
+}
 
 int change_lending(Invocation& call) {
     Session session = TRY_OR_FAIL(call, call.session());

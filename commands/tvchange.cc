@@ -6,7 +6,7 @@
 #include "commands/pool_settings.h"
 #include "commands/select.h"
 #include "commands/table.h"
-#include "libvm/pool_lending.h"
+#include "libvm/reconcile.h"
 
 namespace thinvol {
 namespace {
@@ -64,7 +64,7 @@ Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<Found
 Result<> change_properties(Invocation& call, Session& session,
                            const std::vector<FoundThin>& volumes) {
     const std::vector<PoolBatch> pools = TRY(by_pool(session, volumes));
-    for (const PoolBatch& batch : pools) TRY(check_not_lent(batch.group, batch.pool));
+    for (const PoolBatch& batch : pools) TRY(check_changeable(session, batch.group, batch.pool));
     auto transaction = TRY(session.catalog.begin());
     for (const FoundThin& v : volumes) {
         if (call.has("setactivationskip"))

@@ -1,4 +1,4 @@
-#include "commands/invocation.h"
+#include "commands/group_options.h"
 #include "commands/table.h"
 #include "libvm/groups.h"
 #include "libvm/sizes.h"
@@ -9,6 +9,9 @@ namespace {
 constexpr OptionSpec options[] = {
     {"physicalextentsize", 's', Value::size,
      "Size of an extent, a multiple of 128 KiB; 4 MiB unless given."},
+    set_autoactivation_option,
+    allocation_option,
+    group_addtag_option,
 };
 constexpr OperandSpec operands[] = {
     {"VG", Value::name, "Name of the new volume group."},
@@ -18,6 +21,7 @@ constexpr OperandSpec operands[] = {
 constexpr std::string_view examples[] = {"truncate -s 2G pv0.img && tvgcreate vg0 pv0.img"};
 
 int run(Invocation& call) {
+    TRY_OR_FAIL(call, check_group_options(call));
     Session session = TRY_OR_FAIL(call, call.session());
     NewGroup wanted;
     wanted.name = call.operands().front();
@@ -33,6 +37,10 @@ int run(Invocation& call) {
     for (const auto& path : result.prepared)
         call.say("Physical volume \"{}\" successfully created.", path);
     for (const auto& warning : result.warnings) call.warn(warning);
+    if (has_group_options(call)) {
+        const GroupRow group = TRY_OR_FAIL(call, session.catalog.find_group(wanted.name));
+        TRY_OR_FAIL(call, apply_group_options(call, session, group));
+    }
     call.say("Volume group \"{}\" successfully created", wanted.name);
     return exit_ok;
 }

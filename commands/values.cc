@@ -37,6 +37,7 @@ constexpr std::array<std::string_view, 3> activations{"y", "n", "ay"};
 constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
 constexpr std::array<std::string_view, 3> report_formats{"basic", "json", "json_std"};
 constexpr std::array<std::string_view, 1> lend_targets{"kernel"};
+constexpr std::array<std::string_view, 3> allocations{"contiguous", "cling", "normal"};
 constexpr std::array<std::string_view, 3> dump_formats{"xml", "xml-shared", "raw"};
 constexpr std::array<std::string_view, 5> pool_features{"skip_block_zeroing", "ignore_discard",
                                                         "no_discard_passdown", "read_only",
@@ -83,6 +84,7 @@ constexpr ValueKind kinds[] = {
     {Value::pool_action, "Action", pool_actions},
     {Value::seconds, "Seconds", {}, check_seconds},
     {Value::lend_target, "kernel", lend_targets},
+    {Value::allocation, "contiguous|cling|normal", allocations},
     {Value::device_map, "PV=Device", {}, check_device_map},
     {Value::command, "Command"},
 };

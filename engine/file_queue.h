@@ -16,6 +16,7 @@
 //             Failures?"
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,6 +50,8 @@ public:
         return flushes_;
     }  // that reached the device, FUA writes included
     int fd() const { return fd_.get(); }
+    // The file or device has become larger.
+    void grow(Sectors size) { options_.size = std::max(options_.size, size); }
 
 private:
     struct Operation;

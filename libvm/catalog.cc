@@ -55,7 +55,8 @@ GroupRow read_group(const Statement& s) {
 }
 
 constexpr const char* pv_columns =
-    "id, vg_id, uuid, path, size_sectors, data_start_sectors, extents, io_mode, keeps_log, created";
+    "id, vg_id, uuid, path, size_sectors, data_start_sectors, extents, io_mode, keeps_log, "
+    "allocatable, created";
 PvRow read_pv(const Statement& s) {
     return {s.integer(0),
             s.integer(1),
@@ -66,7 +67,8 @@ PvRow read_pv(const Statement& s) {
             Extents(unsigned_of(s, 6)),
             value_of(io_modes, s.view(7)),
             s.integer(8) != 0,
-            s.integer(9)};
+            s.integer(9) != 0,
+            s.integer(10)};
 }
 
 constexpr const char* lv_columns =
@@ -146,6 +148,14 @@ Result<Row> required(Result<std::optional<Row>>&& found, const std::string& what
     return std::move(**found);
 }
 
+Error with_way_out(Error error) {
+    if (error.code == Errc::corrupt)
+        error.text +=
+            ": tvgscan --rebuild PV... makes it anew from the physical volumes, and keeps "
+            "this one";
+    return error;
+}
+
 std::string vfs_of(const Environment& environment) {
     return environment.sqlite_vfs.empty() ? catalog_vfs() : environment.sqlite_vfs;
 }
@@ -162,7 +172,7 @@ Result<Catalog> Catalog::open(const Environment& environment) {
     }
     Catalog catalog(TRY(
         Database::open(environment.catalog_path(), {.create = true, .vfs = vfs_of(environment)})));
-    TRY(catalog.prepare(true));
+    if (auto prepared = catalog.prepare(true); !prepared) return with_way_out(prepared.error());
     return catalog;
 }
 
@@ -171,7 +181,7 @@ Result<std::optional<Catalog>> Catalog::open_existing(const Environment& environ
     if (!std::filesystem::exists(environment.catalog_path(), error))
         return std::optional<Catalog>();
     Catalog catalog(TRY(Database::open(environment.catalog_path(), {.vfs = vfs_of(environment)})));
-    TRY(catalog.prepare(false));
+    if (auto prepared = catalog.prepare(false); !prepared) return with_way_out(prepared.error());
     return std::optional(std::move(catalog));
 }
 

@@ -41,7 +41,7 @@ struct PvRow {
     Sectors data_start{};
     Extents extents{};
     IoMode io_mode = IoMode::buffered;
-    bool keeps_log = false;
+    bool keeps_log = false, allocatable = true;
     std::int64_t created = 0;
 };
 

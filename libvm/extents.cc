@@ -25,10 +25,11 @@ Result<FreeExtents> FreeExtents::of(const std::vector<PvRow>& pvs,
                         "catalog: the segment at extent {} of {} overlaps another or leaves it",
                         s.pv_start, pv.path));
             }
-            if (s.pv_start > next) free.runs_.push_back({pv.id, next, s.pv_start - next});
+            if (s.pv_start > next && pv.allocatable)
+                free.runs_.push_back({pv.id, next, s.pv_start - next});
             next = s.pv_start + s.length;
         }
-        if (next < end_of(pv.extents))
+        if (next < end_of(pv.extents) && pv.allocatable)
             free.runs_.push_back({pv.id, next, end_of(pv.extents) - next});
     }
     return free;
@@ -90,6 +91,30 @@ Result<std::vector<Placement>> FreeExtents::take(Extents wanted,
         ASSERT(best != nullptr);
         take_from(*best);
     }
+    return taken;
+}
+
+Result<Placement> FreeExtents::take_run(Extents wanted, const std::vector<std::int64_t>& only,
+                                        const Placement* after) {
+    Placement* best = nullptr;
+    Extents longest(0);
+    for (Placement& run : runs_) {
+        const bool allowed =
+            only.empty() || std::find(only.begin(), only.end(), run.pv_id) != only.end();
+        const bool behind = after == nullptr || (run.pv_id == after->pv_id &&
+                                                 run.start == after->start + after->length);
+        if (!allowed || !behind) continue;
+        longest = std::max(longest, run.length);
+        if (run.length >= wanted && (best == nullptr || run.length < best->length)) best = &run;
+    }
+    if (best == nullptr)
+        return Error(Errc::out_of_space,
+                     fmt::format("insufficient free space: {} contiguous extents needed, but only "
+                                 "{} available",
+                                 wanted, longest));
+    const Placement taken{best->pv_id, best->start, wanted};
+    best->start += wanted;
+    best->length -= wanted;
     return taken;
 }
 

@@ -5,7 +5,7 @@
 // Errors      out_of_space, with what is free; corrupt: the catalog's segments overlap or leave
 //             their PV
 // Threads     any; values
-// Source      LVM2's allocation policy "normal", without mirrors
+// Source      LVM2's allocation policies, without mirrors
 #pragma once
 
 #include <vector>
@@ -31,6 +31,10 @@ public:
     // them all, else the largest runs first. `only`: the PVs allowed; empty: all.
     Result<std::vector<Placement>> take(Extents wanted, const std::vector<std::int64_t>& only,
                                         const Placement* after = nullptr);
+
+    // The same as one run: the one behind `after`, or without it the smallest that is long enough.
+    Result<Placement> take_run(Extents wanted, const std::vector<std::int64_t>& only,
+                               const Placement* after = nullptr);
 
 private:
     std::vector<Placement> runs_;  // in order of PV and place

@@ -8,6 +8,7 @@
 
 #include "libvm/extents.h"
 #include "libvm/file_lock.h"
+#include "libvm/group_archive.h"
 
 namespace thinvol {
 namespace {
@@ -17,7 +18,9 @@ Result<Placement> allocate_log(Session& session, const GroupRow& group, const Pv
                                Sectors needed) {
     auto transaction = TRY(session.catalog.begin());
     const auto segments = TRY(session.catalog.segments(group.id));
-    auto free = TRY(FreeExtents::of({pv}, segments));
+    PvRow here = pv;
+    here.allocatable = true;  // for volumes it may not be; this is its own log
+    auto free = TRY(FreeExtents::of({here}, segments));
     const Extents wanted(divide_up(needed.n, group.extent_size.n));
     auto taken = TRY(free.take(wanted, {pv.id}));
     if (taken.size() != 1)
@@ -76,18 +79,28 @@ void remember(Marks& marks, const PvRow& pv, const PvLog& log) {
     else marks.erase(pv.uuid);
 }
 
+std::optional<PvLog::Mark> mark_of(const Marks& marks, const PvRow& pv) {
+    const auto known = marks.find(pv.uuid);
+    return known == marks.end() ? std::nullopt : std::optional(known->second);
+}
+
+Result<FileLock> lock_log(Session& session, const GroupRow& group) {
+    return FileLock::exclusive(session.environment.lock_path(group.uuid + ".log"),
+                               std::chrono::seconds(10));
+}
+
 Result<> sync_one(Session& session, const GroupRow& group, const PvRow& pv, Marks& marks) {
     const auto device = TRY(open_pv(*session.opener, pv, session.catalog.environment_uuid()));
     const PvLabel& label = device.label;
-    const auto known = marks.find(pv.uuid);
     auto log = TRY(PvLog::open(*device.queue, label.log_at, label.log_length, label.group,
-                               known == marks.end() ? std::nullopt : std::optional(known->second)));
+                               mark_of(marks, pv)));
     const std::int64_t last = TRY(session.catalog.last_change(group.id));
     if (log.last_change() > last) {
-        return Error(Errc::corrupt, fmt::format("the log on {} knows change {} of group \"{}\", "
-                                                "the catalog only {}: an older catalog was brought "
-                                                "back",
-                                                pv.path, log.last_change(), group.name, last));
+        return Error(Errc::corrupt,
+                     fmt::format("the log on {} knows change {} of group \"{}\", "
+                                 "the catalog only {}: an older catalog was brought "
+                                 "back; tvgreconcile {} settles it",
+                                 pv.path, log.last_change(), group.name, last, group.name));
     }
     if (log.last_change() == last) return {};
     const auto changes = log.empty()
@@ -111,14 +124,30 @@ Result<PvLog> open_group_log(BlockQueue& device, const UuidBytes& group) {
 }
 
 Result<> sync_group_log(Session& session, const GroupRow& group) {
-    const auto lock = TRY(FileLock::exclusive(session.environment.lock_path(group.uuid + ".log"),
-                                              std::chrono::seconds(10)));
+    const auto lock = TRY(lock_log(session, group));
+    const auto archived = archive_changes(session, group);
     Marks marks = parse_marks(lock.note());
     for (const PvRow& pv : TRY(session.catalog.pvs(group.id))) {
         if (pv.keeps_log) TRY(within("group log", sync_one(session, group, pv, marks)));
     }
     lock.set_note(format_marks(marks));
-    return {};
+    return archived;
+}
+
+Result<std::int64_t> last_logged_change(Session& session, const GroupRow& group) {
+    const auto lock = TRY(lock_log(session, group));
+    const Marks marks = parse_marks(lock.note());
+    std::int64_t last = 0;
+    for (const PvRow& pv : TRY(session.catalog.pvs(group.id))) {
+        if (!pv.keeps_log) continue;
+        const auto device = open_pv(*session.opener, pv, session.catalog.environment_uuid());
+        if (!device) continue;
+        const PvLabel& label = device->label;
+        const auto log = PvLog::open(*device->queue, label.log_at, label.log_length, label.group,
+                                     mark_of(marks, pv));
+        if (log) last = std::max(last, log->last_change());
+    }
+    return last;
 }
 
 }  // namespace thinvol

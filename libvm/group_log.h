@@ -17,7 +17,10 @@ namespace thinvol {
 // How many physical volumes of a group keep its log.
 inline constexpr std::size_t log_copies = 2;
 
+// And the automatic backup (group_archive.h).
 Result<> sync_group_log(Session& session, const GroupRow& group);
+// The last change that any log of the group knows; of those that can be read.
+Result<std::int64_t> last_logged_change(Session& session, const GroupRow& group);
 // The log of one physical volume, as it is.
 Result<PvLog> open_group_log(BlockQueue& device, const UuidBytes& group);
 

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "libvm/extents.h"
 #include "libvm/group_log.h"
 #include "libvm/names.h"
 #include "libvm/pool_engine.h"
 #include "libvm/pool_lending.h"
+#include "libvm/reconcile.h"
 #include "libvm/spare.h"
 
 namespace thinvol {
@@ -23,106 +23,17 @@ Result<> check_extent_size(Sectors size) {
                              to_bytes(size)));
 }
 
-// Whether the candidate may become a physical volume; asks where something would be lost.
-Result<> may_take(Session& session, const PvCandidate& candidate, const Confirm& overwrite) {
-    std::string found = candidate.signature;
-    if (candidate.label) {
-        if (const auto known = TRY(session.catalog.lookup_pv(uuid_text(candidate.label->pv)))) {
-            const GroupRow owner = TRY(session.catalog.group(known->vg_id));
-            return Error(Errc::exists,
-                         fmt::format("Physical volume '{}' is already in volume group '{}'",
-                                     candidate.path, owner.name));
-        }
-        const bool leftover =
-            uuid_text(candidate.label->environment) == session.catalog.environment_uuid();
-        if (!leftover)
-            found =
-                fmt::format("thinvol physical volume of volume group \"{}\" of another environment",
-                            candidate.label->group_name);
-    }
-    if (found.empty() || overwrite(fmt::format("WARNING: {} signature detected on {}. Wipe it?",
-                                               found, candidate.path)))
-        return {};
-    return Error(Errc::busy, fmt::format("{} holds a {} signature: not touched. Use -y to wipe it",
-                                         candidate.path, found));
-}
-
-struct Preparation {
-    PvRow row;
-    PvLabel label;
-    PvOpener::Opened opened;  // exclusively locked until the catalog knows it
-};
-
-Result<std::vector<PvCandidate>> examine_all(Session& session,
-                                             const std::vector<std::string>& paths,
-                                             Sectors extent_size, const Confirm& overwrite) {
-    std::vector<PvCandidate> candidates;
-    for (const std::string& path : paths) {
-        candidates.push_back(TRY(session.opener->examine(path)));
-        const PvCandidate& candidate = candidates.back();
-        if (candidate.size < pv_data_start + extent_size) {
-            return Error(
-                Errc::invalid_argument,
-                fmt::format("{} is too small: {} bytes, at least {} are needed", candidate.path,
-                            to_bytes(candidate.size), to_bytes(pv_data_start + extent_size)));
-        }
-        const auto same =
-            std::count_if(candidates.begin(), candidates.end(),
-                          [&](const PvCandidate& c) { return c.path == candidate.path; });
-        if (same > 1)
-            return Error(Errc::invalid_argument, fmt::format("{} is named twice", candidate.path));
-    }
-    for (const PvCandidate& candidate : candidates) TRY(may_take(session, candidate, overwrite));
-    return candidates;
-}
-
-// Writes the first MiB anew: zeroes, then the label. The group's log is written once the catalog
-// knows it all.
-Result<Preparation> prepare_pv(Session& session, const PvCandidate& candidate,
-                               const std::string& group_uuid, const std::string& group_name,
-                               Sectors extent_size, bool keeps_log) {
-    Preparation p;
-    p.row.uuid = new_uuid();
-    p.row.path = candidate.path;
-    p.row.data_start = pv_data_start;
-    p.row.extents = Extents((candidate.size - pv_data_start).n / extent_size.n);
-    p.row.size = candidate.size;
-    p.row.io_mode = candidate.io_mode;
-    p.row.keeps_log = keeps_log;
-    p.row.created = session.now();
-    p.opened = TRY(session.opener->open(candidate.path, {candidate.io_mode, LockKind::exclusive}));
-    p.label.pv = *uuid_bytes(p.row.uuid);
-    p.label.group = *uuid_bytes(group_uuid);
-    p.label.environment = *uuid_bytes(session.catalog.environment_uuid());
-    p.label.size = candidate.size;
-    p.label.data_start = pv_data_start;
-    p.label.extent_size = extent_size;
-    p.label.log_at = pv_first_log;
-    p.label.log_length = end_of(pv_data_start) - pv_first_log;
-    p.label.io_mode = candidate.io_mode;
-    p.label.group_name = group_name;
-    const auto write = [&]() -> Result<> {
-        TRY(p.opened.allocate(Sector(0), pv_data_start));
-        TRY(zero_now(*p.opened.queue, Sector(0), pv_data_start));
-        TRY(flush_now(*p.opened.queue));
-        return write_label(*p.opened.queue, p.label);
-    };
-    TRY(within(fmt::format("preparing {}", candidate.path), write()));
-    return p;
-}
-
 // Makes them physical volumes of the group, which is made with them where it has no id yet; `logs`
 // of those it has keep its log. They stay locked until the catalog knows them.
 Result<> add_pvs(Session& session, GroupRow& group, const std::vector<PvCandidate>& candidates,
                  std::size_t logs, GroupResult& result) {
-    std::vector<Preparation> prepared;
+    std::vector<PreparedPv> prepared;
     for (const PvCandidate& candidate : candidates) {
-        prepared.push_back(TRY(prepare_pv(session, candidate, group.uuid, group.name,
-                                          group.extent_size, logs++ < log_copies)));
+        prepared.push_back(TRY(prepare_pv(session, candidate, group, logs++ < log_copies)));
     }
     auto transaction = TRY(session.catalog.begin());
     if (group.id == 0) group.id = TRY(session.catalog.add_group(group));
-    for (Preparation& p : prepared) {
+    for (PreparedPv& p : prepared) {
         p.row.vg_id = group.id;
         TRY(session.catalog.add_pv(p.row));
         result.prepared.push_back(p.row.path);
@@ -137,10 +48,8 @@ void sync_log(Session& session, const GroupRow& group, GroupResult& result) {
 }
 
 // Best effort: a label that stays is recognised as a leftover.
-void wipe_pv(Session& session, const PvRow& pv, GroupResult& result) {
-    auto opened = session.opener->open(pv.path, {pv.io_mode, LockKind::exclusive});
-    const auto wiped = opened ? wipe_label(*opened->queue) : Result<>(opened.error());
-    if (!wiped)
+void wipe(Session& session, const PvRow& pv, GroupResult& result) {
+    if (const auto wiped = wipe_pv(session, pv); !wiped)
         result.warnings.push_back(
             fmt::format("the label on {} was not wiped: {}", pv.path, wiped.error().text));
 }
@@ -157,7 +66,7 @@ Result<GroupResult> create_group(Session& session, const NewGroup& wanted,
         return Error(Errc::exists,
                      fmt::format("A volume group called {} already exists.", wanted.name));
     const auto candidates =
-        TRY(examine_all(session, wanted.pv_paths, wanted.extent_size, overwrite));
+        TRY(examine_pvs(session, wanted.pv_paths, wanted.extent_size, overwrite));
     GroupResult result;
     GroupRow group{0, new_uuid(), wanted.name, wanted.extent_size, session.now()};
     TRY(add_pvs(session, group, candidates, 0, result));
@@ -168,7 +77,8 @@ Result<GroupResult> create_group(Session& session, const NewGroup& wanted,
 Result<GroupResult> extend_group(Session& session, const GroupRow& group,
                                  const std::vector<std::string>& pv_paths,
                                  const Confirm& overwrite) {
-    const auto candidates = TRY(examine_all(session, pv_paths, group.extent_size, overwrite));
+    TRY(check_group_usable(session, group));
+    const auto candidates = TRY(examine_pvs(session, pv_paths, group.extent_size, overwrite));
     const auto present = TRY(session.catalog.pvs(group.id));
     const auto logs =
         std::count_if(present.begin(), present.end(), [](const PvRow& pv) { return pv.keeps_log; });
@@ -181,6 +91,7 @@ Result<GroupResult> extend_group(Session& session, const GroupRow& group,
 
 Result<GroupResult> reduce_group(Session& session, const GroupRow& group,
                                  const std::vector<PvRow>& leaving) {
+    TRY(check_group_usable(session, group));
     GroupResult result;
     auto transaction = TRY(session.catalog.begin());
     const auto pvs = TRY(session.catalog.pvs(group.id));
@@ -217,11 +128,12 @@ Result<GroupResult> reduce_group(Session& session, const GroupRow& group,
     }
     TRY(std::move(transaction).commit());
     sync_log(session, group, result);
-    for (const PvRow& pv : leaving) wipe_pv(session, pv, result);
+    for (const PvRow& pv : leaving) wipe(session, pv, result);
     return result;
 }
 
 Result<GroupResult> remove_group(Session& session, const GroupRow& group) {
+    TRY(check_group_usable(session, group));
     GroupResult result;
     auto transaction = TRY(session.catalog.begin());
     if (!TRY(session.catalog.pools(group.id)).empty()) {
@@ -232,12 +144,13 @@ Result<GroupResult> remove_group(Session& session, const GroupRow& group) {
     TRY(drop_unneeded_spare(session.catalog, group));
     TRY(session.catalog.remove_group(group.id));
     TRY(std::move(transaction).commit());
-    for (const PvRow& pv : pvs) wipe_pv(session, pv, result);
+    for (const PvRow& pv : pvs) wipe(session, pv, result);
     return result;
 }
 
 Result<GroupResult> rename_group(Session& session, const GroupRow& group, const std::string& name) {
     TRY(check_group_name(name));
+    TRY(check_group_usable(session, group));
     GroupResult result;
     auto transaction = TRY(session.catalog.begin());
     if (session.catalog.find_group(name))
@@ -262,17 +175,6 @@ Result<> settle_group(Session& session, const GroupRow& group) {
         TRY(std::move(transaction).commit());
     }
     return {};
-}
-
-Result<PvRow> find_pv(Session& session, const GroupRow& group, const std::string& path) {
-    std::error_code error;
-    const std::string resolved = std::filesystem::weakly_canonical(path, error).string();
-    for (const PvRow& pv : TRY(session.catalog.pvs(group.id))) {
-        if (pv.path == resolved || pv.path == path) return pv;
-    }
-    return Error(
-        Errc::not_found,
-        fmt::format("Physical volume \"{}\" is not in volume group \"{}\"", path, group.name));
 }
 
 }  // namespace thinvol

@@ -11,14 +11,9 @@
 // Source      vgcreate(8), vgextend(8), vgreduce(8), vgremove(8)
 #pragma once
 
-#include <functional>
-
-#include "libvm/session.h"
+#include "libvm/pv_lifecycle.h"
 
 namespace thinvol {
-
-// Asks the user; libvm itself never does.
-using Confirm = std::function<bool(const std::string& question)>;
 
 struct GroupResult {
     std::vector<std::string> warnings;
@@ -45,7 +40,5 @@ Result<GroupResult> rename_group(Session& session, const GroupRow& group, const 
 // Brings what interrupted commands left in the group to an end: pools half made, operations half
 // done.
 Result<> settle_group(Session& session, const GroupRow& group);
-// The physical volume of the group at that path.
-Result<PvRow> find_pv(Session& session, const GroupRow& group, const std::string& path);
 
 }  // namespace thinvol

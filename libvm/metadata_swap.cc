@@ -7,6 +7,7 @@
 
 #include "engine/metadata_walk.h"
 #include "libvm/group_log.h"
+#include "libvm/reconcile.h"
 #include "libvm/spare.h"
 
 namespace thinvol {
@@ -41,6 +42,7 @@ Result<> clear(BlockQueue& device) {
 
 Result<std::unique_ptr<MetadataSwap>> MetadataSwap::begin(Session& session, const GroupRow& group,
                                                           const PoolRow& pool) {
+    TRY(check_group_usable(session, group));
     const std::string name = fmt::format("{}/{}", group.name, pool.lv.name);
     auto lock = FileLock::try_exclusive(session.environment.lock_path(pool.lv.uuid));
     if (!lock && lock.error().code == Errc::busy)

@@ -125,6 +125,7 @@ public:
                 fmt::format("{}: allocating {}: {}", path, to_bytes(length), std::strerror(error)));
         };
         opened.flushes = [raw] { return raw->flushes(); };
+        opened.grow = [raw](Sectors size) { raw->grow(size); };
         return opened;
     }
 
@@ -177,7 +178,7 @@ Result<PvOpener::Opened> open_pv(PvOpener& opener, const PvRow& row,
                         uuid_text(label->pv), label->group_name, row.uuid));
     }
     if (uuid_text(label->environment) != environment_uuid) {
-        return Error(Errc::busy,
+        return Error(Errc::invalid_argument,
                      fmt::format("physical volume {} belongs to another environment, {}", row.path,
                                  uuid_text(label->environment)));
     }

@@ -5,7 +5,7 @@
 //                 it an exclusive one; the label names the environment that may use it. So two
 //                 environments never share it.
 //             (2) it is read and written in one mode by everybody, the label's
-// Errors      not_found, busy (another environment or an exclusive user), corrupt, invalid_argument
+// Errors      not_found, busy (an exclusive user), corrupt, invalid_argument (another environment)
 // Threads     as the queue's
 // Source      open(2) on O_EXCL for block devices
 #pragma once
@@ -45,6 +45,7 @@ public:
         std::function<Result<>(Sector, Sectors)>
             allocate;  // space ahead, so that writes there do not run out of it
         std::function<std::uint64_t()> flushes;
+        std::function<void(Sectors)> grow;  // to the size that its row has come to meanwhile
     };
     virtual Result<Opened> open(const std::string& path, const How& how) = 0;
     // busy if anybody has it open as a physical volume.

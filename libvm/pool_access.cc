@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "libvm/pool_lending.h"
+#include "libvm/reconcile.h"
 #include "libvm/server_process.h"
 
 namespace thinvol {
@@ -130,6 +131,7 @@ PoolRequest new_request(decltype(PoolRequest::what) what) { return {new_uuid(), 
 
 Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool,
                              const PoolRequest& request) {
+    TRY(check_group_usable(session, group));
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
@@ -142,8 +144,9 @@ Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const Pool
     return std::move(*answer);
 }
 
-Result<PoolAnswer> ask_server(Session& session, const GroupRow&, const PoolRow& pool,
+Result<PoolAnswer> ask_server(Session& session, const GroupRow& group, const PoolRow& pool,
                               const PoolRequest& request) {
+    TRY(check_group_usable(session, group));
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;

@@ -33,6 +33,20 @@ Result<BlockQueue*> PoolDevices::pv(Session& session, std::int64_t vg_id, std::i
     return pvs_.emplace(pv_id, Pv{*row, std::move(opened)}).first->second.opened.queue.get();
 }
 
+// A physical volume may have been resized since it was opened here.
+Result<> PoolDevices::reach(Session& session, const GroupRow& group, const SegmentRow& segment) {
+    Pv& pv = pvs_.at(segment.pv_id);
+    const Extents end = (segment.pv_start + segment.length) - Extent(0);
+    if (end <= pv.row.extents) return {};
+    const auto row = TRY(session.catalog.lookup_pv(pv.row.uuid));
+    if (!row || row->path != pv.row.path || end > row->extents)
+        return Error(Errc::corrupt, fmt::format("catalog: group {}: extent {} is outside of {}",
+                                                group.name, end, pv.row.path));
+    pv.row = *row;
+    if (pv.opened.grow) pv.opened.grow(row->size);
+    return {};
+}
+
 Result<> PoolDevices::append(Session& session, const GroupRow& group, const PoolRow& pool,
                              SegmentRole role, bool with_pending,
                              std::unique_ptr<LinearQueue>& queue, std::size_t& have) {
@@ -40,6 +54,7 @@ Result<> PoolDevices::append(Session& session, const GroupRow& group, const Pool
     for (; have < segments.size(); ++have) {
         const SegmentRow& s = segments[have];
         BlockQueue* device = TRY(pv(session, group.id, s.pv_id));
+        TRY(reach(session, group, s));
         const Sectors data_start = pvs_.at(s.pv_id).row.data_start;
         queue->append({device, end_of(data_start + group.extent_size * s.pv_start.n),
                        group.extent_size * s.length.n});

@@ -37,6 +37,7 @@ public:
 private:
     PoolDevices() = default;
     Result<BlockQueue*> pv(Session& session, std::int64_t vg_id, std::int64_t pv_id);
+    Result<> reach(Session& session, const GroupRow& group, const SegmentRow& segment);
     Result<> append(Session& session, const GroupRow& group, const PoolRow& pool, SegmentRole role,
                     bool with_pending, std::unique_ptr<LinearQueue>& queue, std::size_t& have);
 

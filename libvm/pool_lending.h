@@ -11,11 +11,10 @@
 // Source      none
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "libvm/session.h"
+#include "libvm/pool_differences.h"
 
 namespace thinvol {
 
@@ -25,23 +24,11 @@ Result<> check_not_lent(const GroupRow& group, const PoolRow& pool);
 // The pool is not active here, all of it is durable, and it is whole: no operation is half done.
 Result<> lend_pool(Session& session, const GroupRow& group, const PoolRow& pool, LentTo to);
 
-// What becomes of volumes that differ from the catalog's.
-struct ReturnDecisions {
-    struct Adoption {
-        ThinId id;
-        std::string name;
-        std::optional<Bytes> size;  // metadata have none; what is mapped unless given
-    };
-    std::vector<Adoption> adopt;
-    std::vector<ThinId> remove;           // unknown here
-    std::vector<std::string> forget;      // names of volumes that are gone there
-    std::optional<TransactionId> accept;  // the pool's, where it is not the catalog's
-};
 struct ReturnedPool {
     std::vector<std::string> undecided;  // texts for the user; not empty: nothing was changed
     std::vector<std::string> warnings;
 };
 Result<ReturnedPool> return_pool(Session& session, const GroupRow& group, const PoolRow& pool,
-                                 const ReturnDecisions& decisions);
+                                 const PoolDecisions& decisions);
 
 }  // namespace thinvol

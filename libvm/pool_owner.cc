@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "libvm/extents.h"
 #include "libvm/group_log.h"
+#include "libvm/placement.h"
 #include "libvm/spare.h"
 
 namespace thinvol {
@@ -104,7 +104,9 @@ Error PoolOwner::disagreement(TransactionId in_pool, const PoolRow& pool,
                                          : fmt::format("{}", pool.transaction_id);
     return {Errc::corrupt, fmt::format("the pool's transaction id is {}, the catalog expects {}: "
                                        "one of the two was replaced by an older or newer "
-                                       "copy. Bring the matching catalog or physical volumes back",
+                                       "copy. Bring the matching catalog or physical volumes "
+                                       "back, or let tvgreconcile settle it (--test shows what "
+                                       "differs)",
                                        in_pool, expected)};
 }
 
@@ -264,16 +266,14 @@ Result<> PoolOwner::add_segments(const GroupRow& vg, const PoolRow& pool, Segmen
                                  Extents extents, const std::vector<std::int64_t>& pv_ids) {
     if (extents == Extents(0)) return {};
     Catalog& catalog = session_.catalog;
-    const auto present = TRY(catalog.segments_of(pool.lv.id, role, true));
-    auto free = TRY(FreeExtents::of(TRY(catalog.pvs(vg.id)), TRY(catalog.segments(vg.id))));
-    ASSERT(!present.empty());
-    const SegmentRow& last = present.back();
-    const Placement behind{last.pv_id, last.pv_start, last.length};
-    Extents start = last.start + last.length;
-    for (const Placement& place : TRY(free.take(extents, pv_ids, &behind))) {
+    WantedExtents more{role, extents, pv_ids};
+    more.present = TRY(catalog.segments_of(pool.lv.id, role, true));
+    ASSERT(!more.present.empty());
+    Extents start = more.present.back().start + more.present.back().length;
+    for (const Placement& p : TRY(place(catalog, vg, more))) {
         TRY(catalog.add_segment(
-            {0, vg.id, pool.lv.id, role, start, place.length, place.pv_id, place.start, true}));
-        start += place.length;
+            {0, vg.id, pool.lv.id, role, start, p.length, p.pv_id, p.start, true}));
+        start += p.length;
     }
     return {};
 }
@@ -301,7 +301,9 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ExtendPoolReq
     }
     const PendingRow pending = TRY(begin(std::move(transaction), pool, id, grow));
     auto answer = carry_out(pending, grow, [&] {
-        Result<> outcome;
+        // A rebuild from the log must not take these extents for free ones.
+        Result<> outcome = sync_group_log(session_, vg);
+        if (!outcome) return outcome;
         engine_.call([&](Pool&, PoolDevices& devices) {
             outcome = devices.add_segments(session_, vg, pool);
             if (outcome) outcome = devices.allocate_metadata(session_, vg, pool);

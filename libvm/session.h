@@ -19,7 +19,8 @@ struct Session {
     Environment environment;
     Catalog catalog;
     PvOpener* opener = nullptr;
-    std::function<std::int64_t()> now;  // seconds since 1970
+    std::function<std::int64_t()> now;           // seconds since 1970
+    std::vector<std::int64_t> groups_checked{};  // by check_group_usable()
 
     static Result<Session> open(const Environment& environment);
 };

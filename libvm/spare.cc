@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "libvm/extents.h"
+#include "libvm/placement.h"
 #include "libvm/uuid.h"
 
 namespace thinvol {
@@ -10,13 +10,14 @@ namespace thinvol {
 Result<bool> grow_spare(Catalog& catalog, const GroupRow& group, Extents wanted, std::int64_t now) {
     const auto spare = TRY(catalog.spare(group.id));
     Extents have(0);
-    if (spare) {
-        for (const SegmentRow& s : TRY(catalog.segments_of(spare->id, SegmentRole::spare, true)))
-            have += s.length;
-    }
+    WantedExtents more{SegmentRole::spare};
+    if (spare) more.present = TRY(catalog.segments_of(spare->id, SegmentRole::spare, true));
+    for (const SegmentRow& s : more.present) have += s.length;
     if (have >= wanted) return true;
-    auto free = TRY(FreeExtents::of(TRY(catalog.pvs(group.id)), TRY(catalog.segments(group.id))));
-    if (free.total() < wanted - have) return false;
+    more.length = wanted - have;
+    const auto places = place(catalog, group, more);
+    if (!places && places.error().code == Errc::out_of_space) return false;
+    if (!places) return places.error();
     std::int64_t id = spare ? spare->id : 0;
     if (!spare) {
         LvRow row;
@@ -27,10 +28,10 @@ Result<bool> grow_spare(Catalog& catalog, const GroupRow& group, Extents wanted,
         row.created = now;
         id = TRY(catalog.add_spare(row));
     }
-    for (const Placement& place : TRY(free.take(wanted - have, {}))) {
-        TRY(catalog.add_segment({0, group.id, id, SegmentRole::spare, have, place.length,
-                                 place.pv_id, place.start, false}));
-        have += place.length;
+    for (const Placement& p : *places) {
+        TRY(catalog.add_segment(
+            {0, group.id, id, SegmentRole::spare, have, p.length, p.pv_id, p.start, false}));
+        have += p.length;
     }
     return true;
 }

@@ -7,7 +7,9 @@
 #include "libvm/extents.h"
 #include "libvm/group_log.h"
 #include "libvm/names.h"
+#include "libvm/placement.h"
 #include "libvm/pool_lending.h"
+#include "libvm/reconcile.h"
 #include "libvm/sizes.h"
 #include "libvm/spare.h"
 
@@ -81,6 +83,7 @@ Result<PoolGeometry> pool_geometry(const GroupRow& group, Extents data,
 
 Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const NewPool& wanted) {
     if (wanted.data == Extents(0)) return Error(Errc::invalid_argument, "a pool needs a size");
+    TRY(check_group_usable(session, group));
     const PoolGeometry geometry =
         TRY(pool_geometry(group, wanted.data, wanted.chunk_size, wanted.metadata_size));
     Catalog& catalog = session.catalog;
@@ -96,23 +99,18 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
         pool.lv.pending = true;
         pool.lv.created = session.now();
         pool.chunk_size = geometry.chunk_size;
-        auto free =
-            TRY(FreeExtents::of(TRY(catalog.pvs(group.id)), TRY(catalog.segments(group.id))));
-        const auto metadata =
-            TRY(within("pool metadata", free.take(geometry.metadata, wanted.pv_ids)));
-        const auto data = TRY(within("pool data", free.take(wanted.data, wanted.pv_ids)));
         pool.lv.id = TRY(catalog.add_pool(pool));
-        const auto add = [&](SegmentRole role, const std::vector<Placement>& places) -> Result<> {
+        const auto add = [&](SegmentRole role, Extents length) -> Result<> {
             Extents start(0);
-            for (const Placement& place : places) {
-                TRY(catalog.add_segment({0, group.id, pool.lv.id, role, start, place.length,
-                                         place.pv_id, place.start, false}));
-                start += place.length;
+            for (const Placement& p : TRY(place(catalog, group, {role, length, wanted.pv_ids}))) {
+                TRY(catalog.add_segment(
+                    {0, group.id, pool.lv.id, role, start, p.length, p.pv_id, p.start, false}));
+                start += p.length;
             }
             return {};
         };
-        TRY(add(SegmentRole::metadata, metadata));
-        TRY(add(SegmentRole::data, data));
+        TRY(within("pool metadata", add(SegmentRole::metadata, geometry.metadata)));
+        TRY(within("pool data", add(SegmentRole::data, wanted.data)));
         if (wanted.spare && !TRY(grow_spare(catalog, group, geometry.metadata, session.now()))) {
             result.warnings.push_back(fmt::format(
                 "no room for a metadata spare of {} in volume group {}: automatic repair will need "
@@ -142,6 +140,7 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
 Result<VolumeResult> remove_pool(Session& session, const GroupRow& group, const PoolRow& pool) {
     VolumeResult result;
     TRY(check_not_lent(group, pool));
+    TRY(check_group_usable(session, group));
     TRY(stop_server(session, pool));
     {
         const auto lock = TRY(FileLock::exclusive(session.environment.lock_path(pool.lv.uuid),
@@ -225,6 +224,7 @@ Result<std::vector<std::string>> overcommit_warnings(Session& session, const Gro
 }
 
 Result<VolumeResult> change_pool(Session& session, const GroupRow& group, const PoolRow& row) {
+    TRY(check_group_usable(session, group));
     {
         auto transaction = TRY(session.catalog.begin());
         const PoolRow now = TRY(session.catalog.pool(row.lv.id));
@@ -268,6 +268,7 @@ Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, cons
 
 Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, const LvRow& volume,
                                    const std::string& name) {
+    TRY(check_group_usable(session, group));
     VolumeResult result;
     auto transaction = TRY(session.catalog.begin());
     const std::int64_t pool_id =

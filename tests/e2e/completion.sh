@@ -31,7 +31,7 @@ offers 'tvs --reportf' '--reportformat'
 offers 'tvcreate -L 10' '10g 10k 10m 10t'
 offers 'tvchange -a ' 'ay n y'
 offers 'tvgreduce vg0 ' "$work/pv.img"
-offers 'thinvol tvgr' 'tvgreduce tvgremove tvgrename'
+offers 'thinvol tvgr' 'tvgreconcile tvgreduce tvgremove tvgrename'
 offers 'thinvol tvsnapshot vg0/v' 'vg0/var'
 offers 'tvsnapshot --name=' ''
 offers 'tvs --units k --uni' ''

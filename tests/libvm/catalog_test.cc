@@ -173,7 +173,7 @@ OneOfEach fill(Home& home) {
     rows.vg = must(catalog.add_group({0, rows.uuids[0], "vg0", Sectors(8192), 1700000000}));
     rows.pv =
         must(catalog.add_pv({0, rows.vg, rows.uuids[1], "/dev/a \"b\" 'c'", Sectors(1ULL << 40),
-                             Sectors(2048), Extents(99), IoMode::direct, true, 12}));
+                             Sectors(2048), Extents(99), IoMode::direct, true, true, 12}));
     PoolRow p;
     p.lv = {0, rows.vg, rows.uuids[2], "pool0", LvKind::pool, false, false, 13};
     p.chunk_size = Sectors(256);

@@ -125,6 +125,23 @@ TEST_CASE("taking too much takes nothing, taking nothing is no error") {
     CHECK(take(free, 4) == std::vector<Place>{{1, 0, 4}});
 }
 
+TEST_CASE("one run is the smallest that is long enough, or the one behind") {
+    const std::vector<SegmentRow> used{segment(1, 8, 1), segment(1, 12, 1)};  // runs of 8, 3, 7
+    auto free = must(FreeExtents::of({pv(1, 20)}, used));
+    CHECK(must(free.take_run(Extents(5), {})).start == Extent(13));
+    const Placement last{1, Extent(8), Extents(1)};
+    CHECK(must(free.take_run(Extents(2), {}, &last)).start == Extent(9));
+    CHECK(free.take_run(Extents(4), {}, &last).error().code == Errc::out_of_space);
+    CHECK(free.take_run(Extents(9), {}).error().code == Errc::out_of_space);
+    CHECK(free.take_run(Extents(1), {2}).error().code == Errc::out_of_space);
+}
+
+TEST_CASE("a physical volume that is not allocatable has nothing free") {
+    PvRow closed = pv(1, 20);
+    closed.allocatable = false;
+    CHECK(must(FreeExtents::of({closed, pv(2, 5)}, {segment(1, 8, 1)})).total() == Extents(5));
+}
+
 TEST_CASE("no extent is given twice, whatever is asked") {
     for (const std::uint64_t seed : test_seeds(50)) {
         CAPTURE(seed);
