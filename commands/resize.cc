@@ -35,6 +35,20 @@ void say_changed(Invocation& call, const GroupRow& group, const std::string& nam
              format_size_long(bytes_of(group, after)), after);
 }
 
+// A file system's tools want a block device, and a volume is reached by NBD.
+Error no_block_device(const std::string& name, ResizeDirection direction) {
+    const char* way_out =
+        direction == ResizeDirection::shrink
+            ? "make the file system smaller where it is attached (resize2fs DEVICE SIZE; XFS "
+              "cannot be), then use tvreduce without --resizefs"
+            : "leave --resizefs out, then let the file system grow where it is attached "
+              "(resize2fs DEVICE, xfs_growfs MOUNTPOINT)";
+    return {Errc::unsupported,
+            fmt::format("{} is reached by NBD and is no block device here, which the tools of "
+                        "ext4 and XFS need: {}",
+                        name, way_out)};
+}
+
 Result<> resize_thin(Invocation& call, Session& session, const FoundThin& found,
                      ResizeDirection direction) {
     const Extents before = extents_of(found.group, found.thin.size);
@@ -107,6 +121,12 @@ int resize(Invocation& call, ResizeDirection direction) {
         return call.usage("Size may not be positive.");
     Session session = TRY_OR_FAIL(call, call.session());
     const FoundVolume found = TRY_OR_FAIL(call, find_volume(session, call.operands().front()));
+    if (call.has("resizefs")) {
+        if (found.lv.kind == LvKind::pool)
+            return call.usage(fmt::format("{} is a pool: it holds volumes, not a file system.",
+                                          found.full_name()));
+        return call.fail(no_block_device(found.full_name(), direction));
+    }
     if (found.lv.kind == LvKind::pool) {
         if (direction == ResizeDirection::shrink) {
             return call.fail(
