@@ -46,6 +46,8 @@ enum class Value {
     seconds,
     device_map,
     lend_target,
+    setting,  // KEY=VALUE
+    setting_key,
     command,
 };
 

@@ -9,6 +9,7 @@
 #include "commands/table.h"
 #include "commands/values.h"
 #include "libvm/report.h"
+#include "libvm/settings.h"
 
 namespace thinvol {
 namespace {
@@ -130,6 +131,13 @@ Completion complete_value(const CommandSpec& spec, Names& names, Value value,
         case Value::size:
         case Value::chunk_size: return with_endings(word, {"k", "m", "g", "t"});
         case Value::extents: return with_endings(word, {"%FREE", "%PVS", "%VG"});
+        case Value::setting:
+        case Value::setting_key:
+            for (const SettingSpec& s : all_settings())
+                found.candidates.push_back(std::string(s.key) +
+                                           (value == Value::setting ? "=" : ""));
+            found.more_follows = value == Value::setting;
+            break;
         case Value::command:
             for (const CommandSpec* c : all_commands()) {
                 if (!c->hidden) found.candidates.emplace_back(c->name);

@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "engine/base/result.h"
 
@@ -26,8 +27,9 @@ struct Environment {
     std::filesystem::path state_dir;  // catalog and locks; on a local file system
     std::filesystem::path run_dir;    // sockets; disposable
     std::filesystem::path config_dir;
-    std::filesystem::path lock_dir;  // empty: `locks` in the state directory
-    std::string sqlite_vfs;          // empty: that of catalog_vfs.h
+    std::filesystem::path lock_dir;             // empty: `locks` in the state directory
+    std::string sqlite_vfs;                     // empty: that of catalog_vfs.h
+    std::vector<std::string> config_options{};  // "section.name=value", before all else
 
     // From the process's environment variables and user. Creates nothing.
     static Result<Environment> from_process();
