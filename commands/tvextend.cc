@@ -8,6 +8,8 @@ constexpr OptionSpec options[] = {
     {"size", 'L', Value::size, "Larger size, or +size."},
     {"extents", 'l', Value::extents, "The same in extents or percent."},
     {"poolmetadatasize", 0, Value::size, "Size of a pool's metadata."},
+    {"use-policies", 0, Value::none,
+     "Extend the pool as its server would: the settings autoextend."},
     {"resizefs", 'r', Value::none, "Resize the file system as well; it must be on a block device."},
 };
 constexpr OperandSpec operands[] = {
@@ -16,7 +18,11 @@ constexpr OperandSpec operands[] = {
 };
 constexpr std::string_view examples[] = {"tvextend -L +10g vg0/root", "tvextend -l +50%LV vg0/root",
                                          "tvextend -L +100g --poolmetadatasize +64m vg0/pool0"};
-constexpr Conflict conflicts[] = {{"size", "extents"}};
+constexpr Conflict conflicts[] = {{"size", "extents"},
+                                  {"use-policies", "size"},
+                                  {"use-policies", "extents"},
+                                  {"use-policies", "poolmetadatasize"},
+                                  {"use-policies", "resizefs"}};
 
 int run(Invocation& call) { return resize(call, ResizeDirection::grow); }
 
