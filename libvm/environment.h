@@ -41,6 +41,10 @@ struct Environment {
     std::filesystem::path control_socket(const std::string& pool_uuid) const {
         return run_dir / (pool_uuid + ".ctl");
     }
+    // What its server exports (active_list.h).
+    std::filesystem::path active_list(const std::string& pool_uuid) const {
+        return run_dir / (pool_uuid + ".active");
+    }
     std::filesystem::path nbd_socket(const std::string& pool_uuid) const {
         return run_dir / (pool_uuid + ".nbd");
     }

@@ -14,6 +14,7 @@
 #include <list>
 #include <thread>
 
+#include "libvm/active_list.h"
 #include "libvm/control_protocol.h"
 #include "libvm/nbd_server.h"
 #include "libvm/pool_keeper.h"
@@ -116,6 +117,7 @@ public:
           control_session_(std::move(control_session)) {}
     Result<> open(const std::string& pool_uuid);
     Result<> start_keeper();
+    void restore_exports();
     void serve();
 
 private:
@@ -136,6 +138,7 @@ private:
     Result<PoolAnswer> pin(std::optional<PinnedReader>& pinned, std::vector<std::byte>& following);
     static Result<PoolAnswer> read(PinnedReader& pinned, const ReadMetadataRequest& request,
                                    std::vector<std::byte>& following);
+    void remember_exports();
     // As for a command: in turn, and not once the server ends.
     Result<PoolAnswer> execute_own(const PoolRequest& request);
     void stop();
@@ -242,6 +245,23 @@ Result<> Server::start_keeper() {
     return {};
 }
 
+// One volume that cannot be exported does not keep the others from it.
+void Server::restore_exports() {
+    for (const std::int64_t id : read_active_list(environment_.active_list(pool_.lv.uuid))) {
+        const auto volume = session_.catalog.thin(id);
+        const auto added = volume ? nbd_->add(*volume) : Result<>(volume.error());
+        if (added) asked_to_activate_ = true;
+        else fmt::print(stderr, "thinvold: not exported again: {}\n", added.error().text);
+    }
+}
+
+void Server::remember_exports() {
+    std::vector<std::int64_t> ids;
+    for (const ActiveVolume& v : exports_->list()) ids.push_back(v.lv_id);
+    if (auto written = write_active_list(environment_.active_list(pool_.lv.uuid), ids); !written)
+        fmt::print(stderr, "thinvold: {}\n", written.error().text);
+}
+
 // Ends the reactor once clients and pool have come to rest, or after a while without them.
 void Server::stop() {
     if (stopping_.exchange(true)) return;
@@ -287,6 +307,8 @@ void Server::serve() {
     for (ControlConnection& connection : control_) ::shutdown(connection.socket.get(), SHUT_RD);
     for (ControlConnection& connection : control_) connection.thread.join();
     environment_.remove_sockets(pool_.lv.uuid);
+    std::error_code ignored;
+    std::filesystem::remove(environment_.active_list(pool_.lv.uuid), ignored);
 }
 
 // --- control -------------------------------------------------------------------------------------
@@ -353,6 +375,10 @@ Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<Pin
     const std::scoped_lock lock(request_mutex_);
     auto answer = owner_->execute(request);
     if (std::holds_alternative<RefreshRequest>(request.what)) keeper_->reload();
+    if (std::holds_alternative<ActivateRequest>(request.what) ||
+        std::holds_alternative<DeactivateRequest>(request.what) ||
+        std::holds_alternative<RemoveVolumesRequest>(request.what))
+        remember_exports();
     return answer;
 }
 
@@ -413,12 +439,13 @@ Result<PoolAnswer> Server::read(PinnedReader& pinned, const ReadMetadataRequest&
 
 }  // namespace
 
-Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid,
+Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid, bool restore,
                          const std::function<void(const Result<>&)>& ready) {
     const auto start = [&]() -> Result<std::unique_ptr<Server>> {
         auto server = std::make_unique<Server>(environment, TRY(Session::open(environment)),
                                                TRY(Session::open(environment)));
         TRY(server->open(pool_uuid));
+        if (restore) server->restore_exports();
         return server;
     };
     auto server = start();

@@ -28,6 +28,8 @@ constexpr SettingSpec table[] = {
      "New snapshots are flagged to be skipped by activation, as with -ky."},
     {"activation.stop_timeout", Type::number, "10", Scope::pool,
      "Seconds that a pool's server gives its clients and devices when it is to end.", 1, day},
+    {"activation.systemd", Type::flag, "false", Scope::system,
+     "Pools' servers are started as units of systemd, which start them again if they die."},
     {"allocation.chunk_size", Type::size, "\"0\"", Scope::group,
      "Chunk size of new pools: 64k to 1g, a multiple of 64k; 0 chooses by the pool's size."},
     {"allocation.discards", Type::word, "\"passdown\"", Scope::group,

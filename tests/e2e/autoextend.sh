@@ -16,7 +16,10 @@ for at in range(int(sys.argv[2]) << 20, int(sys.argv[3]) << 20, 1 << 20):
     h.pwrite(b"\7" * (1 << 20), at)
 h.flush()' "$(uri vg0/v)" "$1" "$2"; }
 # await COMMAND...: it succeeds before long.
-await() { for _ in $(seq 200); do "$@" 2>/dev/null && return 0; sleep 0.05; done; fail "never: $*"; }
+await() {
+  for _ in $(seq 200); do "$@" 2>/dev/null && return 0; sleep 0.05; done
+  fail "never: $*"
+}
 events() { thinvol events --json vg0/pool0 | jq -r '.kind + " " + .text'; }
 is() { [ "$(eval "$1")" = "$2" ]; }
 

@@ -21,14 +21,18 @@ PY
 use() { /usr/bin/python3 write.py "$(uri vg0/v)" "$@"; }
 events() { thinvol events --json vg0/pool0 | jq -r '"\(.kind) \(.percent)"'; }
 levels() { events | grep data_level | xargs; }
-await() { for _ in $(seq 200); do "$@" 2>/dev/null && return 0; sleep 0.05; done; fail "never: $*"; }
+await() {
+  for _ in $(seq 200); do "$@" 2>/dev/null && return 0; sleep 0.05; done
+  fail "never: $*"
+}
 
 # A hook that tells what it is given.
 cat > hook <<'HOOK'
 #!/usr/bin/env bash
 json=$(cat)
 fds=$(ls /proc/$$/fd | xargs)
-echo "$# $1|$THINVOL_EVENT $THINVOL_PERCENT $THINVOL_VG/$THINVOL_POOL|$json|$fds" >> "$(dirname "$0")/told"
+what="$THINVOL_EVENT $THINVOL_PERCENT $THINVOL_VG/$THINVOL_POOL"
+echo "$# $1|$what|$json|$fds" >> "$(dirname "$0")/told"
 HOOK
 chmod +x hook
 tvchange --setting "events.hook=[\"$work/hook\", \"two words; echo\"]" vg0/pool0 >/dev/null
@@ -49,7 +53,7 @@ await eval '[ "$(field data_percent vg0/pool0)" = 70.00 ]'
 use 70 82 write
 [ "$(levels)" = 'data_level 80 data_level 85 data_level 90 data_level 95 data_level 80' ]
 await eval '[ "$(grep -c "data_level 80" told)" = 2 ]'
-grep 'data_level 95' told | grep -q '^1 two words; echo|data_level 95 vg0/pool0|{.*"percent":95.*}|0 1 2 ' ||
+grep -q '^1 two words; echo|data_level 95 vg0/pool0|{.*"percent":95.*}|0 1 2 ' told ||
   fail "the hook was told: $(cat told)"
 grep 'data_level 95' told | cut -d'|' -f3 | jq -e '.percent == 95' >/dev/null
 
