@@ -14,9 +14,4 @@ Result<> set_autoactivation(Catalog& catalog, std::int64_t lv_id, bool on) {
                                   lv_id);
 }
 
-Result<> set_group_autoactivation(Catalog& catalog, std::int64_t vg_id, bool on) {
-    return catalog.database().run("UPDATE vg SET autoactivation = ? WHERE id = ?", std::int64_t{on},
-                                  vg_id);
-}
-
 }  // namespace thinvol

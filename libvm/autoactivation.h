@@ -14,6 +14,5 @@ namespace thinvol {
 Result<bool> autoactivates(Catalog& catalog, std::int64_t lv_id);
 // Inside a Transaction.
 Result<> set_autoactivation(Catalog& catalog, std::int64_t lv_id, bool on);
-Result<> set_group_autoactivation(Catalog& catalog, std::int64_t vg_id, bool on);
 
 }  // namespace thinvol

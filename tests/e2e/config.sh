@@ -70,7 +70,7 @@ discards = "perhaps"
 zeros = true
 TOML
 status=0; thinvol config --validate 2>err || status=$?
-[ $status = 5 ] && [ "$(wc -l < err)" = 5 ] || fail "validate: $status $(cat err)"
+if [ $status != 5 ] || [ "$(wc -l < err)" != 5 ]; then fail "validate: $status $(cat err)"; fi
 for wanted in ':2: autoextend.data_percent: wanted is a number' ':3: .*a size with its unit' \
   ':5: warnings.levels is 101' ':7: .*one of passdown' ':8: .*nearest is allocation.zero'; do
   grep -q "thinvol.toml$wanted" err || fail "validate did not say $wanted: $(cat err)"
