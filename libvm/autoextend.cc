@@ -17,16 +17,18 @@ bool reached(std::int64_t threshold, std::uint64_t used, std::uint64_t size) {
 bool data_reached(const Config& config, const PoolAnswer& use) {
     return reached(config.number("autoextend.data_threshold"), use.data_used, use.data_blocks);
 }
-// The pool keeps some metadata for freeing, which in a small one is much: it may be full below any
-// threshold. A quarter, 4 MiB at most, stays free as LVM has it.
+// The pool keeps a quarter of the metadata for freeing, 4 MiB at most, and refuses new volumes
+// somewhat earlier: it may be full below any threshold.
 bool metadata_reached(const Config& config, const PoolAnswer& use) {
-    constexpr std::uint64_t kept_blocks = 1024;
+    constexpr std::uint64_t kept_most = 1024;
+    constexpr std::uint64_t one_change = 64;
+    const std::uint64_t kept = std::min(use.metadata_blocks / 4, kept_most);
     const std::uint64_t free = use.metadata_blocks - use.metadata_used;
     return reached(config.number("autoextend.metadata_threshold"), use.metadata_used,
                    use.metadata_blocks) ||
            (config.autoextends_metadata() &&
             (use.mode == name_of(PoolMode::out_of_metadata_space) ||
-             free <= std::min(use.metadata_blocks / 4, kept_blocks)));
+             free <= kept + kept / 4 + one_change));
 }
 
 struct Space {

@@ -55,8 +55,8 @@ constexpr SettingSpec table[] = {
     {"autoextend.metadata_percent", Type::number, "20", Scope::pool,
      "By how much of their size the metadata grow, in percent.", 1, 1000},
     {"autoextend.metadata_threshold", Type::number, "100", Scope::pool,
-     "Percent of the metadata in use at which the pool's server extends them, or when a quarter is "
-     "free, 4 MiB at most; 100: never.",
+     "Percent of the metadata in use at which the pool's server extends them, or before "
+     "what the pool keeps for freeing is touched, a quarter, 4 MiB at most; 100: never.",
      50, 100},
     {"events.hook", Type::strings, "[]", Scope::pool,
      "Program and arguments to run for each event, without a shell; the event is in THINVOL_* "
