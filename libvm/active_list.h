@@ -1,9 +1,8 @@
 // active_list: which volumes a pool's server exports, for the one that takes its place when it
-// dies.
+// dies. Kept only where something starts that one.
 //
 // Units       none
-// Invariants  (1) the file is there as long as the server runs, or died
-//             (2) a list is whole, the old or the new one
+// Invariants  a list is whole, the old or the new one
 // Errors      io_error
 // Threads     one at a time for a pool
 // Source      none

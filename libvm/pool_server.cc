@@ -161,6 +161,7 @@ private:
     std::chrono::seconds patience_{};    // with the last clients and commits
     UniqueFd control_socket_;
     UniqueFd signals_;
+    bool remembers_exports_ = false;  // somebody starts another server if this one dies
     std::mutex request_mutex_;
     std::list<ControlConnection> control_;  // the reactor's thread
     bool asked_to_activate_ = false;        // the reactor's thread
@@ -247,6 +248,7 @@ Result<> Server::start_keeper() {
 
 // One volume that cannot be exported does not keep the others from it.
 void Server::restore_exports() {
+    remembers_exports_ = true;
     for (const std::int64_t id : read_active_list(environment_.active_list(pool_.lv.uuid))) {
         const auto volume = session_.catalog.thin(id);
         const auto added = volume ? nbd_->add(*volume) : Result<>(volume.error());
@@ -256,6 +258,7 @@ void Server::restore_exports() {
 }
 
 void Server::remember_exports() {
+    if (!remembers_exports_) return;
     std::vector<std::int64_t> ids;
     for (const ActiveVolume& v : exports_->list()) ids.push_back(v.lv_id);
     if (auto written = write_active_list(environment_.active_list(pool_.lv.uuid), ids); !written)
