@@ -49,6 +49,8 @@ enum class Value {
     device_map,
     lend_target,
     allocation,
+    setting,  // KEY=VALUE
+    setting_key,
     command,
 };
 

@@ -11,6 +11,7 @@
 #include "commands/values.h"
 #include "libvm/name_search.h"
 #include "libvm/report.h"
+#include "libvm/settings.h"
 
 namespace thinvol {
 namespace {
@@ -226,6 +227,13 @@ Completion any_value(Names& names, const Question& q, Value value) {
         case Value::size:
         case Value::chunk_size: return with_endings(q.word, {"k", "m", "g", "t"});
         case Value::extents: return with_endings(q.word, {"%FREE", "%PVS", "%VG", "%LV"});
+        case Value::setting:
+        case Value::setting_key:
+            for (const SettingSpec& s : all_settings())
+                found.candidates.push_back(
+                    {std::string(s.key) + (value == Value::setting ? "=" : ""), ""});
+            found.more_follows = value == Value::setting;
+            return found;
         case Value::command:
             for (const CommandSpec* c : all_commands()) {
                 if (!c->hidden)

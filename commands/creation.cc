@@ -61,6 +61,7 @@ Result<Creation> creation_of(const Invocation& call) {
 
 Result<NewPool> pool_wanted(Invocation& call, Session& session, const GroupRow& group,
                             const Creation& creation) {
+    const Config config = TRY(Config::load(session, group.id));
     NewPool wanted;
     wanted.name = creation.pool;
     wanted.pv_ids = TRY(find_pvs(session, group, std::span(call.operands()).subspan(1)));
@@ -71,7 +72,11 @@ Result<NewPool> pool_wanted(Invocation& call, Session& session, const GroupRow& 
         wanted.chunk_size = to_sectors(TRY(parse_size(call.value("chunksize"), 'k')).size);
     if (call.has("poolmetadatasize"))
         wanted.metadata_size = TRY(parse_size(call.value("poolmetadatasize"), 'm')).size;
-    wanted.spare = call.value_or("poolmetadataspare", "y") == "y";
+    if (const Bytes chunk = config.size("allocation.chunk_size"); !wanted.chunk_size && chunk.n > 0)
+        wanted.chunk_size = to_sectors(chunk);
+    wanted.spare = call.has("poolmetadataspare") ? call.value("poolmetadataspare") == "y"
+                                                 : config.flag("allocation.metadata_spare");
+    apply_defaults(config, wanted.settings);
     apply_pool_settings(call, wanted.settings);
     // "Everything that is free" leaves room for the metadata and their spare.
     if (call.has("extents") && call.value("extents").find('%') != std::string::npos) {

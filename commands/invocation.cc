@@ -21,6 +21,7 @@ constexpr std::array common{
     OptionSpec{"verbose", 'v', Value::none, "Say more.", true},
     OptionSpec{"quiet", 'q', Value::none, "Say less; twice: answer no to every question.", true},
     OptionSpec{"yes", 'y', Value::none, "Answer yes to every question."},
+    OptionSpec{"config", 0, Value::setting, "A setting for this command alone.", true},
 };
 
 std::vector<OptionSpec> all_options(const CommandSpec& spec) {
@@ -151,6 +152,7 @@ Result<> Invocation::parse(const std::vector<std::string>& words) {
     } catch (const po::error& e) {
         return Error(Errc::invalid_argument, e.what());
     }
+    environment_.config_options = values("config");
     if (has("help") || has("longhelp") || has("version")) return {};
     return check(words);
 }

@@ -3,6 +3,7 @@
 #include "commands/lookup.h"
 #include "commands/sizing.h"
 #include "commands/warnings.h"
+#include "libvm/autoextend.h"
 #include "libvm/sizes.h"
 
 namespace thinvol {
@@ -33,6 +34,20 @@ void say_changed(Invocation& call, const GroupRow& group, const std::string& nam
     call.say("Size of logical volume {} changed from {} ({} extents) to {} ({} extents).", name,
              format_size_long(bytes_of(group, before)), before,
              format_size_long(bytes_of(group, after)), after);
+}
+
+// A file system's tools want a block device, and a volume is reached by NBD.
+Error no_block_device(const std::string& name, ResizeDirection direction) {
+    const char* way_out =
+        direction == ResizeDirection::shrink
+            ? "make the file system smaller where it is attached (resize2fs DEVICE SIZE; XFS "
+              "cannot be), then use tvreduce without --resizefs"
+            : "leave --resizefs out, then let the file system grow where it is attached "
+              "(resize2fs DEVICE, xfs_growfs MOUNTPOINT)";
+    return {Errc::unsupported,
+            fmt::format("{} is reached by NBD and is no block device here, which the tools of "
+                        "ext4 and XFS need: {}",
+                        name, way_out)};
 }
 
 Result<> resize_thin(Invocation& call, Session& session, const FoundThin& found,
@@ -86,17 +101,54 @@ Result<> resize_pool(Invocation& call, Session& session, const FoundPool& found,
     }
     by.data = new_data - data;
     by.metadata = new_metadata - metadata;
-    for (const auto& warning : TRY(extend_pool(session, found.group, found.pool, by)).warnings)
-        call.warn(warning);
+    const VolumeResult done = TRY(extend_pool(session, found.group, found.pool, by));
+    for (const auto& warning : done.warnings) call.warn(warning);
+    warn_of_space(call, session, found.group, found.pool, done.pool);
     if (new_metadata > metadata)
         say_changed(call, found.group, name + "_tmeta", metadata, new_metadata);
     if (new_data > data) say_changed(call, found.group, name + "_tdata", data, new_data);
     return {};
 }
 
+// What the pool's server does by itself at a threshold.
+int use_policies(Invocation& call) {
+    Session session = TRY_OR_FAIL(call, call.session());
+    const FoundPool found = TRY_OR_FAIL(call, find_pool(session, call.operands().front()));
+    const std::string name = found.full_name();
+    const Config config =
+        TRY_OR_FAIL(call, Config::load(session, found.group.id, found.pool.lv.id));
+    if (!config.autoextends_data() && !config.autoextends_metadata())
+        return call.fail(
+            Error(Errc::unsupported, fmt::format("{} is not to extend itself: set "
+                                                 "autoextend.data_threshold or "
+                                                 "autoextend.metadata_threshold below 100",
+                                                 name)));
+    const auto use = TRY_OR_FAIL(
+        call, ask_owner(session, found.group, found.pool, new_request(StatusRequest{})));
+    const AutoextendPlan plan =
+        TRY_OR_FAIL(call, plan_autoextend(session, found.group, found.pool, config, use));
+    for (const auto& [part, what] : {std::pair{&plan.data, "data"}, {&plan.metadata, "metadata"}}) {
+        if (!part->limit.empty())
+            call.warn(
+                fmt::format("The {} of {} cannot grow as wanted: {}.", what, name, part->limit));
+    }
+    if (!plan.grows() && (plan.data.reached || plan.metadata.reached))
+        return call.fail(Error(Errc::out_of_space, fmt::format("{} cannot grow", name)));
+    if (!plan.grows()) {
+        call.say("{} is below its thresholds: nothing to do.", name);
+        return exit_ok;
+    }
+    const ExtendPoolRequest by{plan.data.by, plan.metadata.by, {}};
+    const auto done = TRY_OR_FAIL(call, extend_pool(session, found.group, found.pool, by));
+    for (const auto& warning : done.warnings) call.warn(warning);
+    call.say("Logical volume {} successfully resized.", name);
+    return exit_ok;
+}
+
 }  // namespace
 
 int resize(Invocation& call, ResizeDirection direction) {
+    if (call.has("use-policies")) return use_policies(call);
     const bool has_size = call.has("size") || call.has("extents");
     if (!has_size && !call.has("poolmetadatasize"))
         return call.usage("Please give --size or --extents.");
@@ -107,6 +159,12 @@ int resize(Invocation& call, ResizeDirection direction) {
         return call.usage("Size may not be positive.");
     Session session = TRY_OR_FAIL(call, call.session());
     const FoundVolume found = TRY_OR_FAIL(call, find_volume(session, call.operands().front()));
+    if (call.has("resizefs")) {
+        if (found.lv.kind == LvKind::pool)
+            return call.usage(fmt::format("{} is a pool: it holds volumes, not a file system.",
+                                          found.full_name()));
+        return call.fail(no_block_device(found.full_name(), direction));
+    }
     if (found.lv.kind == LvKind::pool) {
         if (direction == ResizeDirection::shrink) {
             return call.fail(

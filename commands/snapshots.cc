@@ -1,6 +1,8 @@
 #include "commands/snapshots.h"
 
 #include "commands/lookup.h"
+#include "commands/warnings.h"
+#include "libvm/config.h"
 
 namespace thinvol {
 
@@ -18,9 +20,12 @@ int make_snapshot(Invocation& call) {
     one.name = call.value_or("name", "");
     one.origin_id = origin.thin.lv.id;
     one.read_only = call.value_or("permission", "rw") == "r";
-    one.skip_activation = call.value_or("setactivationskip", "y") == "y";
+    const Config config = TRY_OR_FAIL(call, Config::load(session, origin.group.id, pool.lv.id));
+    one.skip_activation = call.has("setactivationskip") ? call.value("setactivationskip") == "y"
+                                                        : config.flag("activation.skip_snapshots");
     const auto made = TRY_OR_FAIL(call, create_volumes(session, origin.group, pool, {{one}}));
     for (const auto& warning : made.warnings) call.warn(warning);
+    warn_of_space(call, session, origin.group, pool, made.pool);
     call.say("Logical volume \"{}\" created.", made.names.front());
     return exit_ok;
 }

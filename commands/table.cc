@@ -7,6 +7,7 @@ namespace {
 
 constexpr const CommandSpec* commands[] = {
     &complete_command,
+    &config_command,
     &events_command,
     &help_command,
     &man_command,

@@ -15,6 +15,7 @@
 namespace thinvol {
 
 extern const CommandSpec complete_command;
+extern const CommandSpec config_command;
 extern const CommandSpec events_command;
 extern const CommandSpec help_command;
 extern const CommandSpec man_command;

@@ -1,7 +1,10 @@
 // thinvold: the server of one pool; started by tvchange -ay.
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
@@ -9,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/base/unique_fd.h"
 #include "libvm/pool_server.h"
 
 namespace {
@@ -24,16 +28,34 @@ void report_ready(int fd, const thinvol::Result<>& outcome) {
     ::close(fd);
 }
 
+// As sd_notify(3) does, for a unit of Type=notify.
+void tell_systemd() {
+    const char* path = std::getenv("NOTIFY_SOCKET");
+    sockaddr_un address{};
+    if (path == nullptr || std::strlen(path) >= sizeof address.sun_path) return;
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, path);
+    // A name that begins with @ is an abstract one, and ends with its length.
+    if (path[0] == '@') address.sun_path[0] = '\0';
+    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
+    const thinvol::UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    constexpr std::string_view ready = "READY=1";
+    ::sendto(socket.get(), ready.data(), ready.size(), MSG_NOSIGNAL,
+             reinterpret_cast<const sockaddr*>(&address), length);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     using namespace thinvol;
     constexpr const char* ready_option = "--ready-fd=";
     int ready_fd = -1;
+    bool restore = false;
     std::string pool;
     for (int i = 1; i < argc; ++i) {
         if (std::strncmp(argv[i], ready_option, std::strlen(ready_option)) == 0)
             ready_fd = std::atoi(argv[i] + std::strlen(ready_option));
+        else if (std::strcmp(argv[i], "--restore") == 0) restore = true;
         else pool = argv[i];
     }
     if (pool.empty()) {
@@ -46,8 +68,10 @@ int main(int argc, char** argv) {
         report_ready(ready_fd, environment.error());
         return 4;
     }
-    const auto outcome =
-        run_pool_server(*environment, pool, [&](const Result<>& r) { report_ready(ready_fd, r); });
+    const auto outcome = run_pool_server(*environment, pool, restore, [&](const Result<>& r) {
+        report_ready(ready_fd, r);
+        if (r) tell_systemd();
+    });
     if (!outcome) std::cerr << "thinvold: " << outcome.error().text << '\n';
     return outcome ? 0 : 5;
 }

@@ -1,18 +1,20 @@
-#include <map>
-
-#include "commands/invocation.h"
+#include "commands/activation.h"
 #include "commands/lending.h"
-#include "commands/lookup.h"
 #include "commands/pool_settings.h"
 #include "commands/select.h"
+#include "commands/setting_change.h"
 #include "commands/table.h"
+#include "libvm/autoactivation.h"
 #include "libvm/reconcile.h"
 
 namespace thinvol {
 namespace {
 
 constexpr OptionSpec options[] = {
-    {"activate", 'a', Value::activation, "y: export the volumes; n: stop exporting them."},
+    {"activate", 'a', Value::activation,
+     "y: export the volumes; n: stop exporting them; ay: export those with autoactivation."},
+    {"all", 0, Value::none, "The volumes of all groups."},
+    {"setautoactivation", 0, Value::yes_no, "Whether -aay activates the volumes."},
     {"ignoreactivationskip", 'K', Value::none,
      "Activate volumes that are flagged to be skipped too."},
     {"setactivationskip", 'k', Value::yes_no,
@@ -23,6 +25,8 @@ constexpr OptionSpec options[] = {
     error_when_full_option,
     no_space_timeout_option,
     SELECT_OPTION,
+    setting_option,
+    unset_option,
     {"lend", 0, Value::lend_target, "Leave the pool to the kernel; nothing here touches it."},
     {"return", 0, Value::none, "Take the pool back, once it is decided what is new or gone."},
     {"adopt", 0, Value::text, "With --return, ID=NAME[,SIZE]: a new thin id is this volume.", true},
@@ -30,36 +34,23 @@ constexpr OptionSpec options[] = {
     {"forget", 0, Value::text, "With --return, NAME: remove this volume, which is gone.", true},
     {"accept-transaction-id", 0, Value::text, "With --return: the pool's transaction id as it is."},
 };
-constexpr Conflict conflicts[] = {{"lend", "return"}, {"lend", "activate"}, {"return", "activate"}};
+constexpr Conflict conflicts[] = {
+    {"lend", "return"}, {"lend", "activate"}, {"return", "activate"}, {"setting", "activate"},
+    {"all", "setting"}, {"all", "unset"},     {"unset", "activate"}};
 constexpr OperandSpec operands[] = {
     {"VG|VG/LV", Value::group_or_volume,
      "Thin volumes, a group for all in it; or pools, for what is a pool's.", true, true},
 };
-constexpr std::string_view examples[] = {"tvchange -ay vg0/root", "tvchange -an -S lv_tags=nightly",
-                                         "tvchange --errorwhenfull y vg0/pool0",
-                                         "tvchange --lend kernel vg0/pool0",
-                                         "tvchange --return --adopt 7=copy,10g vg0/pool0"};
-
-// The volumes of the operands by their pools: a pool's server is asked once.
-struct PoolBatch {
-    GroupRow group;
-    PoolRow pool;
-    std::vector<std::int64_t> lv_ids;
-};
-Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<FoundThin>& volumes) {
-    std::map<std::int64_t, PoolBatch> batches;
-    for (const FoundThin& v : volumes) {
-        auto it = batches.find(v.thin.pool_id);
-        if (it == batches.end()) {
-            const PoolRow pool = TRY(session.catalog.pool(v.thin.pool_id));
-            it = batches.emplace(v.thin.pool_id, PoolBatch{v.group, pool, {}}).first;
-        }
-        it->second.lv_ids.push_back(v.thin.lv.id);
-    }
-    std::vector<PoolBatch> all;
-    for (auto& [id, batch] : batches) all.push_back(std::move(batch));
-    return all;
-}
+constexpr std::string_view examples[] = {
+    "tvchange -ay vg0/root",
+    "tvchange -ay -K vg0/snap",
+    "tvchange -an vg0",
+    "tvchange -an -S lv_tags=nightly",
+    "tvchange -aay --all",
+    "tvchange --setting autoextend.data_threshold=80 vg0/pool0",
+    "tvchange --errorwhenfull y vg0/pool0",
+    "tvchange --lend kernel vg0/pool0",
+    "tvchange --return --adopt 7=copy,10g vg0/pool0"};
 
 Result<> change_properties(Invocation& call, Session& session,
                            const std::vector<FoundThin>& volumes) {
@@ -70,6 +61,9 @@ Result<> change_properties(Invocation& call, Session& session,
         if (call.has("setactivationskip"))
             TRY(session.catalog.set_skip_activation(v.thin.lv.id,
                                                     call.value("setactivationskip") == "y"));
+        if (call.has("setautoactivation"))
+            TRY(set_autoactivation(session.catalog, v.thin.lv.id,
+                                   call.value("setautoactivation") == "y"));
         if (call.has("permission"))
             TRY(session.catalog.set_read_only(v.thin.lv.id, call.value("permission") == "r"));
     }
@@ -80,26 +74,6 @@ Result<> change_properties(Invocation& call, Session& session,
         TRY(ask_if_served(session.environment, batch.pool, new_request(RefreshRequest{})));
     for (const FoundThin& v : volumes) call.say("Logical volume {} changed.", v.full_name());
     return {};
-}
-
-int change_activation(Invocation& call, Session& session, std::vector<FoundThin> volumes) {
-    const bool on = call.value("activate") != "n";
-    if (on && !call.has("ignoreactivationskip")) {
-        std::erase_if(volumes, [&](const FoundThin& v) {
-            if (v.thin.skip_activation)
-                call.warn(fmt::format(
-                    "{} is flagged to be skipped and was not activated; use -K, or -kn for good.",
-                    v.full_name()));
-            return v.thin.skip_activation;
-        });
-    }
-    int status = exit_ok;
-    for (const PoolBatch& batch : TRY_OR_FAIL(call, by_pool(session, volumes))) {
-        const auto done = on ? activate(session, batch.group, batch.pool, batch.lv_ids)
-                             : deactivate(session, batch.pool, batch.lv_ids);
-        if (!done) status = call.fail(done.error());
-    }
-    return status;
 }
 
 int change_pools(Invocation& call, Session& session) {
@@ -119,19 +93,30 @@ int run(Invocation& call) {
             return call.usage(fmt::format("--{} goes with --return.", option));
     }
     if (call.has("lend") || call.has("return")) return change_lending(call);
-    const bool properties = call.has("setactivationskip") || call.has("permission");
+    const bool properties =
+        call.has("setactivationskip") || call.has("permission") || call.has("setautoactivation");
     const bool of_pools = has_pool_settings(call);
-    if (!properties && !of_pools && !call.has("activate"))
-        return call.usage("Please give -a, -k, -p, a setting of a pool, --lend or --return.");
+    const bool of_settings = call.has("setting") || call.has("unset");
+    if (!properties && !of_pools && !of_settings && !call.has("activate"))
+        return call.usage(
+            "Please give -a, -k, -p, a setting of a pool, --setting, --lend or --return.");
     if (of_pools && (properties || call.has("activate")))
         return call.usage("Settings of pools are changed by themselves: leave -a, -k and -p.");
+    if (of_settings && (properties || of_pools))
+        return call.usage("--setting and --unset go by themselves.");
+    if (of_settings) return change_settings(call);
     Session session = TRY_OR_FAIL(call, call.session());
     if (of_pools) return change_pools(call, session);
-    const auto wanted = TRY_OR_FAIL(call, selected_operands(call, Selected::thins));
+    std::vector<std::string> wanted = TRY_OR_FAIL(call, selected_operands(call, Selected::thins));
+    if (call.has("all")) {
+        for (const GroupRow& group : TRY_OR_FAIL(call, session.catalog.groups()))
+            wanted.push_back(group.name);
+    }
     const auto volumes = TRY_OR_FAIL(call, find_thins(session, wanted));
-    if (properties && !volumes.empty())
-        TRY_OR_FAIL(call, change_properties(call, session, volumes));
-    return call.has("activate") ? change_activation(call, session, volumes) : exit_ok;
+    if (volumes.empty()) return exit_ok;
+    if (properties) TRY_OR_FAIL(call, change_properties(call, session, volumes));
+    if (!call.has("activate")) return exit_ok;
+    return change_activation(call, session, volumes);
 }
 
 }  // namespace
@@ -143,6 +128,7 @@ constexpr CommandSpec tvchange{
     .operands = operands,
     .conflicts = conflicts,
     .examples = examples,
+    .instead_of_operands = "all",
     .run = run};
 static_assert(well_formed(tvchange));
 

@@ -61,6 +61,7 @@ Result<> make_volume(Invocation& call, Session& session, const GroupRow& group,
     const auto made = TRY(create_volumes(session, group, pool, {{one}}));
     for (const auto& warning : made.warnings) call.warn(warning);
     warn_of_overcommitment(call, session, group, pool);
+    warn_of_space(call, session, group, pool, made.pool);
     call.say("Logical volume \"{}\" created.", made.names.front());
     if (call.has("activate") && call.value("activate") != "n") {
         const LvRow lv = TRY(session.catalog.find_lv(group, made.names.front()));

@@ -8,12 +8,21 @@ constexpr OptionSpec options[] = {
     {"size", 'L', Value::size, "Larger size, or +size."},
     {"extents", 'l', Value::extents, "The same in extents or percent."},
     {"poolmetadatasize", 0, Value::size, "Size of a pool's metadata."},
+    {"use-policies", 0, Value::none,
+     "Extend the pool as its server would: the settings autoextend."},
+    {"resizefs", 'r', Value::none, "Resize the file system as well; it must be on a block device."},
 };
 constexpr OperandSpec operands[] = {
     {"VG/LV", Value::volume, "Thin volume or pool."},
     {"PV", Value::physical_volume, "Physical volumes to take a pool's extents from.", false, true},
 };
-constexpr Conflict conflicts[] = {{"size", "extents"}};
+constexpr std::string_view examples[] = {"tvextend -L +10g vg0/root", "tvextend -l +50%LV vg0/root",
+                                         "tvextend -L +100g --poolmetadatasize +64m vg0/pool0"};
+constexpr Conflict conflicts[] = {{"size", "extents"},
+                                  {"use-policies", "size"},
+                                  {"use-policies", "extents"},
+                                  {"use-policies", "poolmetadatasize"},
+                                  {"use-policies", "resizefs"}};
 
 int run(Invocation& call) { return resize(call, ResizeDirection::grow); }
 
@@ -24,6 +33,7 @@ constexpr CommandSpec tvextend{.name = "tvextend",
                                .options = options,
                                .operands = operands,
                                .conflicts = conflicts,
+                               .examples = examples,
                                .run = run};
 static_assert(well_formed(tvextend));
 

@@ -9,11 +9,15 @@ constexpr OptionSpec options[] = {
     {"extents", 'l', Value::extents, "The same in extents or percent."},
     {"poolmetadatasize", 0, Value::size, "Size of a pool's metadata."},
     {"force", 'f', Value::none, "Do not ask before making a volume smaller.", true},
+    {"resizefs", 'r', Value::none, "Resize the file system as well; it must be on a block device."},
 };
 constexpr OperandSpec operands[] = {
     {"VG/LV", Value::volume, "Thin volume or pool."},
     {"PV", Value::physical_volume, "Physical volumes to take a pool's extents from.", false, true},
 };
+constexpr std::string_view examples[] = {"tvresize -L 20g vg0/root",
+                                         "tvresize -l +100%FREE vg0/pool0",
+                                         "tvresize --poolmetadatasize +1g vg0/pool0"};
 constexpr Conflict conflicts[] = {{"size", "extents"}};
 
 int run(Invocation& call) { return resize(call, ResizeDirection::either); }
@@ -25,6 +29,7 @@ constexpr CommandSpec tvresize{.name = "tvresize",
                                .options = options,
                                .operands = operands,
                                .conflicts = conflicts,
+                               .examples = examples,
                                .run = run};
 static_assert(well_formed(tvresize));
 

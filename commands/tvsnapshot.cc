@@ -8,7 +8,7 @@ constexpr OptionSpec options[] = {
     {"name", 'n', Value::name, "Name of the new snapshot."},
     {"permission", 'p', Value::permission, "Whether it may be written."},
     {"setactivationskip", 'k', Value::yes_no,
-     "Whether its activation is skipped without -K; y unless given."},
+     "Whether its activation is skipped without -K; y unless set otherwise."},
     {"size", 'L', Value::size, "Refused: a thin snapshot has no size of its own."},
     {"extents", 'l', Value::extents, "Refused, as --size."},
 };

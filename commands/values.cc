@@ -7,6 +7,7 @@
 #include <array>
 
 #include "libvm/names.h"
+#include "libvm/settings.h"
 #include "libvm/sizes.h"
 
 namespace thinvol {
@@ -86,6 +87,8 @@ constexpr ValueKind kinds[] = {
     {Value::lend_target, "kernel", lend_targets},
     {Value::allocation, "contiguous|cling|normal", allocations},
     {Value::device_map, "PV=Device", {}, check_device_map},
+    {Value::setting, "Key=Value", {}, parses<parse_assignment>},
+    {Value::setting_key, "Key", {}, parses<find_setting>},
     {Value::command, "Command"},
 };
 

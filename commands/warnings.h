@@ -2,7 +2,7 @@
 //
 // Units       none
 // Invariants  none
-// Errors      none: a warning that cannot be worked out is left out
+// Errors      none: of a warning that cannot be worked out, the reason is one
 // Threads     one
 // Source      lvmthin(7)
 #pragma once
@@ -12,11 +12,12 @@
 
 namespace thinvol {
 
-inline void warn_of_overcommitment(Invocation& call, Session& session, const GroupRow& group,
-                                   const PoolRow& pool) {
-    const auto warnings = overcommit_warnings(session, group, pool);
-    if (!warnings) return;
-    for (const auto& warning : *warnings) call.warn(warning);
-}
+// The volumes may outgrow their pool.
+void warn_of_overcommitment(Invocation& call, Session& session, const GroupRow& group,
+                            const PoolRow& pool);
+// The pool is fuller than its first warning level, and does not extend itself. `use`: as a request
+// that let it fill or grow was answered.
+void warn_of_space(Invocation& call, Session& session, const GroupRow& group, const PoolRow& pool,
+                   const PoolAnswer& use);
 
 }  // namespace thinvol

@@ -302,8 +302,8 @@ void Pool::tick(std::chrono::milliseconds now) {
     shard_.retry_parked();
 }
 
-void Pool::tell(PoolEvent::Kind kind, unsigned percent, std::string text) {
-    if (on_event_) on_event_({kind, mode_, percent, std::move(text)});
+void Pool::tell(PoolEvent::Kind kind, unsigned percent, std::string text, unsigned from) {
+    if (on_event_) on_event_({kind, mode_, percent, std::move(text), from});
 }
 
 void Pool::watch_space() {
@@ -314,7 +314,7 @@ void Pool::watch_space() {
             return fmt::format("{} of {} {} blocks are free", free, size, what);
         };
         if (passed.low_water) tell(low, 0, text());
-        if (passed.level > 0) tell(level, passed.level, text());
+        if (passed.level > 0) tell(level, passed.level, text(), passed.from);
     };
     const DataSpaceMap& data = metadata_->data();
     look(data_watch_, data.free().n, data.size().n, "data", PoolEvent::Kind::data_low_water,

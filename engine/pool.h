@@ -144,7 +144,7 @@ private:
     void finish_apply(Result<> outcome);
     std::string unsound() const;
     void set_mode(PoolMode mode, std::string trouble);
-    void tell(PoolEvent::Kind kind, unsigned percent, std::string text);
+    void tell(PoolEvent::Kind kind, unsigned percent, std::string text, unsigned from = 0);
     void watch_space();
     void find_space();
     BlockQueue* busy_origin();

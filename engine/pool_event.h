@@ -29,6 +29,7 @@ struct PoolEvent {
     PoolMode mode = PoolMode::write;
     unsigned percent = 0;
     std::string text;
+    unsigned from_percent = 0;  // of a level: the highest one that was passed before
 };
 const char* name_of(PoolEvent::Kind kind);
 

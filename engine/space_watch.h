@@ -18,6 +18,7 @@ public:
     struct Passed {
         bool low_water = false;
         unsigned level = 0;  // the highest one passed; 0: none
+        unsigned from = 0;   // the highest one passed before
     };
 
     void set(std::uint64_t low_water, std::vector<unsigned> levels) {
@@ -42,7 +43,7 @@ public:
             if (used >= at) level = percent, below_ = std::max(below_, at);
             else above_ = std::min(above_, at);
         }
-        if (level > level_) passed.level = level;
+        if (level > level_) passed.level = level, passed.from = level_;
         level_ = level;
         return passed;
     }

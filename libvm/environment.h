@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "engine/base/result.h"
 
@@ -26,8 +27,9 @@ struct Environment {
     std::filesystem::path state_dir;  // catalog and locks; on a local file system
     std::filesystem::path run_dir;    // sockets; disposable
     std::filesystem::path config_dir;
-    std::filesystem::path lock_dir;  // empty: `locks` in the state directory
-    std::string sqlite_vfs;          // empty: that of catalog_vfs.h
+    std::filesystem::path lock_dir;             // empty: `locks` in the state directory
+    std::string sqlite_vfs;                     // empty: that of catalog_vfs.h
+    std::vector<std::string> config_options{};  // "section.name=value", before all else
 
     // From the process's environment variables and user. Creates nothing.
     static Result<Environment> from_process();
@@ -38,6 +40,10 @@ struct Environment {
     }
     std::filesystem::path control_socket(const std::string& pool_uuid) const {
         return run_dir / (pool_uuid + ".ctl");
+    }
+    // What its server exports (active_list.h).
+    std::filesystem::path active_list(const std::string& pool_uuid) const {
+        return run_dir / (pool_uuid + ".active");
     }
     std::filesystem::path nbd_socket(const std::string& pool_uuid) const {
         return run_dir / (pool_uuid + ".nbd");

@@ -21,7 +21,8 @@ namespace thinvol {
 struct LoggedEvent {
     std::uint64_t number = 0;
     std::int64_t time = 0;
-    std::string kind;  // name_of(PoolEvent::Kind)
+    std::string kind;  // name_of(PoolEvent::Kind), or one of pool_keeper's: autoextend,
+                       // autoextend_limit, autoextend_failed, settings
     std::string mode;
     unsigned percent = 0;
     std::string text;
@@ -30,10 +31,11 @@ struct LoggedEvent {
 
 class EventLog {
 public:
-    void add(const PoolEvent& event, std::int64_t time) {
+    // Its number is given here.
+    void add(LoggedEvent event) {
         const std::scoped_lock lock(mutex_);
-        events_.push_back(
-            {++last_, time, name_of(event.kind), name_of(event.mode), event.percent, event.text});
+        event.number = ++last_;
+        events_.push_back(std::move(event));
         if (events_.size() > kept) events_.pop_front();
         changed_.notify_all();
     }

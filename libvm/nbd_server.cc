@@ -10,7 +10,6 @@
 namespace thinvol {
 namespace {
 
-constexpr std::size_t connections_max = 1024;
 constexpr int socket_buffer_bytes = 4 << 20;
 
 }  // namespace
@@ -34,7 +33,7 @@ void NbdServer::stop_listening() {
 
 void NbdServer::accept() {
     UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!client || !peer_may_connect(client.get()) || connections_.size() >= connections_max)
+    if (!client || !peer_may_connect(client.get()) || connections_.size() >= connections_max_)
         return;
     ::setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes,
                  sizeof socket_buffer_bytes);

@@ -39,6 +39,7 @@ public:
     // Takes connections on the socket from now on.
     void listen(UniqueFd socket);
     void stop_listening();
+    void limit_connections(std::size_t most) { connections_max_ = most; }
     Result<> add(const ThinRow& volume);
     Result<> remove(std::int64_t lv_id);
     Result<> check_unused(std::int64_t lv_id) const;
@@ -62,6 +63,7 @@ private:
     Reactor& reactor_;
     Pool& pool_;
     UniqueFd socket_;
+    std::size_t connections_max_ = 1024;
     std::map<std::int64_t, std::unique_ptr<NbdExport>> exports_;
     std::vector<std::unique_ptr<NbdConnection>> connections_;
 };

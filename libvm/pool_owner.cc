@@ -14,6 +14,13 @@ namespace {
 
 bool definite(Errc code) { return code != Errc::io_error && code != Errc::corrupt; }
 
+// Whoever asks for these wants to know how full the pool is then.
+bool is_growth(const PoolRequest& request) {
+    return std::holds_alternative<MakeVolumesRequest>(request.what) ||
+           std::holds_alternative<ResizeVolumeRequest>(request.what) ||
+           std::holds_alternative<ExtendPoolRequest>(request.what);
+}
+
 }  // namespace
 
 Result<PoolAnswer> PoolOwner::execute(const PoolRequest& request) {
@@ -21,7 +28,16 @@ Result<PoolAnswer> PoolOwner::execute(const PoolRequest& request) {
     if (TRY(session_.catalog.pending(pool_id_))) TRY(recover());
     if (const auto before = TRY(session_.catalog.answer(request.id)))
         return answer_from_json(*before);
-    return std::visit([&](const auto& what) { return perform(request.id, what); }, request.what);
+    auto answer =
+        std::visit([&](const auto& what) { return perform(request.id, what); }, request.what);
+    if (answer && is_growth(request)) {
+        const PoolAnswer now = status();
+        answer->data_blocks = now.data_blocks;
+        answer->data_used = now.data_used;
+        answer->metadata_blocks = now.metadata_blocks;
+        answer->metadata_used = now.metadata_used;
+    }
+    return answer;
 }
 
 // --- the three steps -----------------------------------------------------------------------------
@@ -340,9 +356,12 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const DeactivateReques
 
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const RefreshRequest&) {
     if (exports_ == nullptr) return PoolAnswer{};
-    const PoolFeatures features = features_of(TRY(session_.catalog.pool(pool_id_)));
+    PoolFeatures features = features_of(TRY(session_.catalog.pool(pool_id_)));
     Result<> set;
-    engine_.call([&](Pool& pool, PoolDevices&) { set = pool.set_features(features); });
+    engine_.call([&](Pool& pool, PoolDevices&) {
+        features.fill_levels = pool.features().fill_levels;
+        set = pool.set_features(features);
+    });
     TRY(std::move(set));
     for (const ThinRow& volume : TRY(session_.catalog.thins_of_pool(pool_id_))) {
         if (exports_->has(volume.lv.id)) exports_->update(volume);
@@ -350,7 +369,9 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const RefreshRequest&)
     return PoolAnswer{};
 }
 
-Result<PoolAnswer> PoolOwner::perform(const std::string&, const StatusRequest&) {
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const StatusRequest&) { return status(); }
+
+PoolAnswer PoolOwner::status() {
     PoolAnswer answer;
     answer.pid = ::getpid();
     engine_.call([&](Pool& pool, PoolDevices& devices) {

@@ -42,6 +42,9 @@ public:
 
     Result<PoolAnswer> execute(const PoolRequest& request);
 
+    // As a StatusRequest is answered; touches no catalog, and waits for no other request.
+    PoolAnswer status();
+
     // Ends an operation that was interrupted; part of LocalPool::open().
     Result<> recover();
 

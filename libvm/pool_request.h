@@ -83,7 +83,7 @@ struct ActiveVolume {
 struct PoolAnswer {
     std::vector<std::string> warnings;
     std::vector<std::string> names;  // of volumes made, in the order asked
-    // Of StatusRequest.
+    // Of StatusRequest; how full the pool is, also of requests that let it fill or grow.
     std::string mode;
     std::string trouble;
     bool needs_check = false;

@@ -14,8 +14,10 @@
 #include <list>
 #include <thread>
 
+#include "libvm/active_list.h"
 #include "libvm/control_protocol.h"
 #include "libvm/nbd_server.h"
+#include "libvm/pool_keeper.h"
 #include "libvm/pool_owner.h"
 #include "libvm/uri.h"
 
@@ -24,9 +26,6 @@ namespace {
 
 constexpr auto lock_wait = std::chrono::seconds(10);
 constexpr auto tick_interval = std::chrono::seconds(1);
-constexpr auto patience = std::chrono::seconds(10);  // with the last clients and commits
-constexpr auto idle_limit =
-    std::chrono::seconds(10);  // without ever having been asked to activate anything
 constexpr std::size_t control_connections_max = 64;
 constexpr std::uint64_t read_blocks_max = 2048;
 constexpr std::uint64_t longest_wait_ms = 60'000;  // for an event
@@ -117,6 +116,8 @@ public:
           session_(std::move(session)),
           control_session_(std::move(control_session)) {}
     Result<> open(const std::string& pool_uuid);
+    Result<> start_keeper();
+    void restore_exports();
     void serve();
 
 private:
@@ -137,6 +138,9 @@ private:
     Result<PoolAnswer> pin(std::optional<PinnedReader>& pinned, std::vector<std::byte>& following);
     static Result<PoolAnswer> read(PinnedReader& pinned, const ReadMetadataRequest& request,
                                    std::vector<std::byte>& following);
+    void remember_exports();
+    // As for a command: in turn, and not once the server ends.
+    Result<PoolAnswer> execute_own(const PoolRequest& request);
     void stop();
 
     Environment environment_;
@@ -152,8 +156,12 @@ private:
     std::unique_ptr<ServedExports> exports_;
     std::unique_ptr<PoolOwner> owner_;
     EventLog events_;
+    std::unique_ptr<PoolKeeper> keeper_;
+    std::chrono::seconds idle_limit_{};  // without ever having been asked to activate anything
+    std::chrono::seconds patience_{};    // with the last clients and commits
     UniqueFd control_socket_;
     UniqueFd signals_;
+    bool remembers_exports_ = false;  // somebody starts another server if this one dies
     std::mutex request_mutex_;
     std::list<ControlConnection> control_;  // the reactor's thread
     bool asked_to_activate_ = false;        // the reactor's thread
@@ -184,13 +192,13 @@ Result<> Server::open(const std::string& pool_uuid) {
             return Error(Errc::exists, "the pool is served already");
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
-    local_->pool().on_event([this](const PoolEvent& e) { events_.add(e, session_.now()); });
     TRY(make_private_directory(environment_.run_dir));
     nbd_ = std::make_unique<NbdServer>(reactor_, local_->pool());
     nbd_->listen(TRY(listen_on(environment_.nbd_socket(pool_uuid))));
     served_ = std::make_unique<ServedPool>(reactor_, *local_);
     exports_ = std::make_unique<ServedExports>(reactor_, *nbd_, environment_.nbd_socket(pool_uuid));
     owner_ = std::make_unique<PoolOwner>(control_session_, *served_, pool_, exports_.get());
+    TRY(start_keeper());
     control_socket_ = TRY(listen_on(environment_.control_socket(pool_uuid)));
     reactor_.watch(control_socket_.get(), EPOLLIN, [this](std::uint32_t) { accept_control(); });
 
@@ -214,6 +222,49 @@ Result<> Server::open(const std::string& pool_uuid) {
     return {};
 }
 
+// A file that is wrong does not keep anybody from his data: then the defaults hold.
+Result<> Server::start_keeper() {
+    auto loaded = Config::load(session_, group_.id, pool_.lv.id);
+    const Config config = loaded ? std::move(*loaded) : Config::defaults();
+    idle_limit_ = std::chrono::seconds(config.number("activation.idle_timeout"));
+    patience_ = std::chrono::seconds(config.number("activation.stop_timeout"));
+    nbd_->limit_connections(static_cast<std::size_t>(config.number("nbd.connections")));
+    if (!loaded) events_.add({0, session_.now(), "settings", {}, 0, loaded.error().text});
+    const auto set_levels = [this](const std::vector<unsigned>& levels) {
+        served_->call([&](Pool& pool, PoolDevices&) {
+            PoolFeatures features = pool.features();
+            if (features.fill_levels == levels) return;
+            features.fill_levels = levels;
+            ignore(pool.set_features(features), "levels can always be set");
+        });
+    };
+    keeper_ = std::make_unique<PoolKeeper>(
+        TRY(Session::open(environment_)), pool_, config, events_,
+        PoolKeeper::Server{[this](const PoolRequest& r) { return execute_own(r); }, set_levels});
+    local_->pool().on_event([this](const PoolEvent& e) { keeper_->note(e); });
+    keeper_->use_settings();
+    return {};
+}
+
+// One volume that cannot be exported does not keep the others from it.
+void Server::restore_exports() {
+    remembers_exports_ = true;
+    for (const std::int64_t id : read_active_list(environment_.active_list(pool_.lv.uuid))) {
+        const auto volume = session_.catalog.thin(id);
+        const auto added = volume ? nbd_->add(*volume) : Result<>(volume.error());
+        if (added) asked_to_activate_ = true;
+        else fmt::print(stderr, "thinvold: not exported again: {}\n", added.error().text);
+    }
+}
+
+void Server::remember_exports() {
+    if (!remembers_exports_) return;
+    std::vector<std::int64_t> ids;
+    for (const ActiveVolume& v : exports_->list()) ids.push_back(v.lv_id);
+    if (auto written = write_active_list(environment_.active_list(pool_.lv.uuid), ids); !written)
+        fmt::print(stderr, "thinvold: {}\n", written.error().text);
+}
+
 // Ends the reactor once clients and pool have come to rest, or after a while without them.
 void Server::stop() {
     if (stopping_.exchange(true)) return;
@@ -234,14 +285,15 @@ void Server::serve() {
     bool at_rest = false;
     const auto began = std::chrono::steady_clock::now();
     reactor_.set_work([&] {
+        keeper_->start();
         const bool progress = local_->pool().run_once();
         const bool sent = nbd_->run_once();
         if (progress || sent) return true;
         const auto now = std::chrono::steady_clock::now();
-        if (!asked_to_activate_ && now - began > idle_limit) stop();
+        if (!asked_to_activate_ && now - began > idle_limit_) stop();
         if (!stopping_) return false;
         at_rest = executing_ == 0 && !nbd_->has_connections() && local_->pool().status().settled;
-        if (at_rest || now - stop_began_ > patience) reactor_.stop();
+        if (at_rest || now - stop_began_ > patience_) reactor_.stop();
         return false;
     });
     reactor_.run();
@@ -250,6 +302,7 @@ void Server::serve() {
         fmt::print(stderr, "thinvold: giving up waiting for requests in flight\n");
         std::_Exit(1);
     }
+    keeper_->stop();
     // Whoever waits for an answer gets it; whoever would ask now is cut off and asks the next
     // owner.
     reactor_.forget(control_socket_.get());
@@ -257,6 +310,8 @@ void Server::serve() {
     for (ControlConnection& connection : control_) ::shutdown(connection.socket.get(), SHUT_RD);
     for (ControlConnection& connection : control_) connection.thread.join();
     environment_.remove_sockets(pool_.lv.uuid);
+    std::error_code ignored;
+    std::filesystem::remove(environment_.active_list(pool_.lv.uuid), ignored);
 }
 
 // --- control -------------------------------------------------------------------------------------
@@ -319,8 +374,28 @@ Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<Pin
         if (!pinned) return Error(Errc::invalid_argument, "nothing is pinned on this connection");
         return read(*pinned, *read_request, following);
     }
+    if (std::holds_alternative<StatusRequest>(request.what)) return owner_->status();
     const std::scoped_lock lock(request_mutex_);
-    return owner_->execute(request);
+    auto answer = owner_->execute(request);
+    if (std::holds_alternative<RefreshRequest>(request.what)) keeper_->reload();
+    if (std::holds_alternative<ActivateRequest>(request.what) ||
+        std::holds_alternative<DeactivateRequest>(request.what) ||
+        std::holds_alternative<RemoveVolumesRequest>(request.what))
+        remember_exports();
+    return answer;
+}
+
+Result<PoolAnswer> Server::execute_own(const PoolRequest& request) {
+    ++executing_;
+    Result<PoolAnswer> answer = Error(Errc::busy, "the server ends");
+    if (!stopping_ && std::holds_alternative<StatusRequest>(request.what)) {
+        answer = owner_->status();
+    } else if (!stopping_) {
+        const std::scoped_lock lock(request_mutex_);
+        answer = owner_->execute(request);
+    }
+    --executing_;
+    return answer;
 }
 
 Result<PoolAnswer> Server::pin(std::optional<PinnedReader>& pinned,
@@ -367,12 +442,13 @@ Result<PoolAnswer> Server::read(PinnedReader& pinned, const ReadMetadataRequest&
 
 }  // namespace
 
-Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid,
+Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid, bool restore,
                          const std::function<void(const Result<>&)>& ready) {
     const auto start = [&]() -> Result<std::unique_ptr<Server>> {
         auto server = std::make_unique<Server>(environment, TRY(Session::open(environment)),
                                                TRY(Session::open(environment)));
         TRY(server->open(pool_uuid));
+        if (restore) server->restore_exports();
         return server;
     };
     auto server = start();

@@ -20,8 +20,8 @@
 namespace thinvol {
 
 // Serves the pool until it has no exports any more. `ready` is told, once, whether requests can be
-// sent now.
-Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid,
+// sent now. `restore`: what a server that died exported is exported again.
+Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid, bool restore,
                          const std::function<void(const Result<>&)>& ready);
 
 }  // namespace thinvol

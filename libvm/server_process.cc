@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "engine/base/unique_fd.h"
+#include "libvm/config.h"
 
 namespace thinvol {
 namespace {
@@ -38,10 +39,31 @@ std::string server_program() {
     ::_exit(127);
 }
 
+// A unit of Type=notify: systemctl returns when the server takes requests.
+Result<> start_unit(const std::string& pool_uuid) {
+    const std::string unit = "thinvol-pool@" + pool_uuid + ".service";
+    const char* manager = ::geteuid() == 0 ? "--system" : "--user";
+    const pid_t child = ::fork();
+    if (child < 0) return Error(Errc::io_error, fmt::format("fork: {}", std::strerror(errno)));
+    if (child == 0) {
+        ::execlp("systemctl", "systemctl", manager, "start", unit.c_str(),
+                 static_cast<char*>(nullptr));
+        ::_exit(127);
+    }
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+    if (status == 0) return {};
+    return Error(Errc::io_error,
+                 fmt::format("systemctl {} start {} failed (status {}): see journalctl {} -u {}, "
+                             "or set activation.systemd to false",
+                             manager, unit, status, manager, unit));
+}
+
 }  // namespace
 
 Result<> start_server_process(const Environment& environment, const std::string& pool_uuid) {
     TRY(make_private_directory(environment.run_dir));
+    if (TRY(Config::load(environment)).flag("activation.systemd")) return start_unit(pool_uuid);
     std::array<int, 2> pipe{};
     if (::pipe2(pipe.data(), O_CLOEXEC) != 0)
         return Error(Errc::io_error, fmt::format("pipe: {}", std::strerror(errno)));

@@ -34,7 +34,9 @@ void sync_log(Session& session, const GroupRow& group, VolumeResult& result) {
 
 Result<VolumeResult> result_of(Result<PoolAnswer> answer) {
     if (!answer) return std::move(answer).error();
-    return VolumeResult{std::move(answer->names), std::move(answer->warnings)};
+    VolumeResult result{answer->names, answer->warnings, {}};
+    result.pool = std::move(*answer);
+    return result;
 }
 
 }  // namespace
@@ -189,7 +191,7 @@ Result<Bytes> volume_size(const GroupRow& group, const PoolRow& pool, Bytes size
 }
 
 Result<std::vector<std::string>> overcommit_warnings(Session& session, const GroupRow& group,
-                                                     const PoolRow& pool) {
+                                                     const PoolRow& pool, bool protected_) {
     Bytes volumes(0);
     for (const ThinRow& volume : TRY(session.catalog.thins(group.id))) volumes += volume.size;
     const auto pools = TRY(session.catalog.pools(group.id));
@@ -217,10 +219,18 @@ Result<std::vector<std::string>> overcommit_warnings(Session& session, const Gro
     else if (volumes > left)
         why = fmt::format(" and the amount of free space in volume group ({})",
                           format_size_long(left));
+    else if (protected_) return std::vector<std::string>();
     else why = fmt::format(" ({})", format_size_long(pool_sizes));
-    return std::vector<std::string>{
+    std::vector<std::string> warnings{
         fmt::format("Sum of all thin volume sizes ({}) exceeds the size of {}{}.",
                     format_size_long(volumes), subject, why)};
+    if (!protected_) {
+        warnings.push_back(fmt::format(
+            "You have not turned on protection against thin pools running out of space: tvchange "
+            "--setting autoextend.data_threshold=80 {}/{} lets it grow before it is full.",
+            group.name, pool.lv.name));
+    }
+    return warnings;
 }
 
 Result<VolumeResult> change_pool(Session& session, const GroupRow& group, const PoolRow& row) {

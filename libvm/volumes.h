@@ -39,6 +39,7 @@ Result<PoolGeometry> pool_geometry(const GroupRow& group, Extents data,
 struct VolumeResult {
     std::vector<std::string> names;
     std::vector<std::string> warnings;
+    PoolAnswer pool;  // how full it is, where that may matter now
 };
 Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const NewPool& wanted);
 // With all volumes in it; those that are active are deactivated, unless a client has one open.
@@ -55,8 +56,9 @@ Result<VolumeResult> change_pool(Session& session, const GroupRow& group, const 
 // Rounded as (1) says.
 Result<Bytes> volume_size(const GroupRow& group, const PoolRow& pool, Bytes size);
 // What LVM warns of when the volumes of the group's pools may outgrow them; empty: nothing.
+// `protected_`: the pool extends itself.
 Result<std::vector<std::string>> overcommit_warnings(Session& session, const GroupRow& group,
-                                                     const PoolRow& pool);
+                                                     const PoolRow& pool, bool protected_);
 
 Result<VolumeResult> create_volumes(Session& session, const GroupRow& group, const PoolRow& pool,
                                     const MakeVolumesRequest& wanted);

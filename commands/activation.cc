@@ -1,0 +1,56 @@
+#include "commands/activation.h"
+
+#include <map>
+
+#include "libvm/autoactivation.h"
+
+namespace thinvol {
+namespace {
+
+Result<bool> wanted(Invocation& call, Session& session, const FoundThin& v) {
+    const bool automatic = call.value("activate") == "ay";
+    if (automatic && !TRY(autoactivates(session.catalog, v.thin.lv.id))) return false;
+    if (!v.thin.skip_activation || call.has("ignoreactivationskip")) return true;
+    if (!automatic)
+        call.warn(fmt::format(
+            "{} is flagged to be skipped and was not activated; use -K, or -kn for good.",
+            v.full_name()));
+    return false;
+}
+
+}  // namespace
+
+Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<FoundThin>& volumes) {
+    std::map<std::int64_t, PoolBatch> batches;
+    for (const FoundThin& v : volumes) {
+        auto it = batches.find(v.thin.pool_id);
+        if (it == batches.end()) {
+            const PoolRow pool = TRY(session.catalog.pool(v.thin.pool_id));
+            it = batches.emplace(v.thin.pool_id, PoolBatch{v.group, pool, {}}).first;
+        }
+        it->second.lv_ids.push_back(v.thin.lv.id);
+    }
+    std::vector<PoolBatch> all;
+    for (auto& [id, batch] : batches) all.push_back(std::move(batch));
+    return all;
+}
+
+int change_activation(Invocation& call, Session& session, std::vector<FoundThin> volumes) {
+    const bool on = call.value("activate") != "n";
+    if (on) {
+        std::vector<FoundThin> kept;
+        for (FoundThin& v : volumes) {
+            if (TRY_OR_FAIL(call, wanted(call, session, v))) kept.push_back(std::move(v));
+        }
+        volumes = std::move(kept);
+    }
+    int status = exit_ok;
+    for (const PoolBatch& batch : TRY_OR_FAIL(call, by_pool(session, volumes))) {
+        const auto done = on ? activate(session, batch.group, batch.pool, batch.lv_ids)
+                             : deactivate(session, batch.pool, batch.lv_ids);
+        if (!done) status = call.fail(done.error());
+    }
+    return status;
+}
+
+}  // namespace thinvol

@@ -1,0 +1,243 @@
+#include "libvm/settings.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/base/assert.h"
+#include "libvm/sizes.h"
+
+namespace thinvol {
+namespace {
+
+constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
+constexpr std::int64_t day = 24 * 60 * 60;
+
+using Type = SettingType;
+using Scope = SettingScope;
+
+constexpr SettingSpec table[] = {
+    {"activation.idle_timeout", Type::number, "10", Scope::system,
+     "Seconds until a pool's server that nobody asked to activate anything ends.", 1, day},
+    {"activation.skip_snapshots", Type::flag, "true", Scope::pool,
+     "New snapshots are flagged to be skipped by activation, as with -ky."},
+    {"activation.stop_timeout", Type::number, "10", Scope::pool,
+     "Seconds that a pool's server gives its clients and devices when it is to end.", 1, day},
+    {"activation.systemd", Type::flag, "false", Scope::system,
+     "Pools' servers are started as units of systemd, which start them again if they die."},
+    {"allocation.chunk_size", Type::size, "\"0\"", Scope::group,
+     "Chunk size of new pools: 64k to 1g, a multiple of 64k; 0 chooses by the pool's size."},
+    {"allocation.discards", Type::word, "\"passdown\"", Scope::group,
+     "What becomes of discards in new pools.", 0, 0, discards},
+    {"allocation.error_when_full", Type::flag, "false", Scope::group,
+     "In new pools that are full, writes fail at once instead of waiting for room."},
+    {"allocation.metadata_spare", Type::flag, "true", Scope::group,
+     "A new pool makes or grows the group's spare for metadata."},
+    {"allocation.no_space_timeout", Type::number, "60", Scope::group,
+     "Seconds that writes wait for room in new pools that are full; 0: for ever.", 0, day},
+    {"allocation.zero", Type::flag, "true", Scope::group,
+     "New pools zero chunks before their first use."},
+    {"autoextend.data_maximum", Type::size, "\"0\"", Scope::pool,
+     "Size up to which the pool's data grow by themselves; 0: as far as the group has room."},
+    {"autoextend.data_percent", Type::number, "20", Scope::pool,
+     "By how much of their size the data grow, in percent; more where that stays above the "
+     "threshold.",
+     1, 1000},
+    {"autoextend.data_threshold", Type::number, "100", Scope::pool,
+     "Percent of the data in use at which the pool's server extends them; 100: never.", 50, 100},
+    {"autoextend.metadata_maximum", Type::size, "\"0\"", Scope::pool,
+     "Size up to which the pool's metadata grow by themselves; 0: as far as there is room."},
+    {"autoextend.metadata_percent", Type::number, "20", Scope::pool,
+     "By how much of their size the metadata grow, in percent.", 1, 1000},
+    {"autoextend.metadata_threshold", Type::number, "100", Scope::pool,
+     "Percent of the metadata in use at which the pool's server extends them, or before "
+     "what the pool keeps for freeing is touched, a quarter, 4 MiB at most; 100: never.",
+     50, 100},
+    {"events.hook", Type::strings, "[]", Scope::pool,
+     "Program and arguments to run for each event, without a shell; the event is in THINVOL_* "
+     "variables and, as JSON, on standard input. Empty: none."},
+    {"events.hook_maximum", Type::number, "4", Scope::pool,
+     "Hooks of one pool that run at once; more wait.", 1, 64},
+    {"events.hook_timeout", Type::number, "30", Scope::pool,
+     "Seconds after which a hook is killed, with all that it started.", 1, day},
+    {"events.syslog", Type::flag, "true", Scope::pool,
+     "Events go to syslog, and so to the journal."},
+    {"nbd.connections", Type::number, "1024", Scope::pool,
+     "Clients that one pool serves at once; more are turned away.", 1, 65536},
+    {"warnings.levels", Type::numbers, "[80, 85, 90, 95, 100]", Scope::pool,
+     "Percent in use, of data and of metadata, each of which is an event when it is reached.", 1,
+     100},
+    {"warnings.overprovisioning", Type::flag, "true", Scope::pool,
+     "Commands warn when the volumes may outgrow their pool and it does not extend itself."},
+};
+
+constexpr bool sorted_by_key() {
+    for (std::size_t i = 1; i < std::size(table); ++i) {
+        if (table[i - 1].key >= table[i].key) return false;
+    }
+    return true;
+}
+static_assert(sorted_by_key());
+
+Error wrong(const SettingSpec& spec, std::string_view value) {
+    return {Errc::invalid_argument,
+            fmt::format("{} is {}: wanted is {}", spec.key, value, describe_type(spec))};
+}
+
+// How many letters to add, drop or change.
+std::size_t distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i);
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, changed}));
+        }
+    }
+    return row.back();
+}
+
+std::string_view unquoted(std::string_view text) {
+    const bool quoted = text.size() >= 2 && (text.front() == '"' || text.front() == '\'') &&
+                        text.back() == text.front();
+    return quoted ? text.substr(1, text.size() - 2) : text;
+}
+
+// TOML's arrays of strings and numbers are JSON's.
+Result<SettingValue> parse_list(const SettingSpec& spec, std::string_view text) {
+    const auto json = nlohmann::json::parse(text, nullptr, false);
+    if (!json.is_array()) return wrong(spec, text);
+    SettingValue value;
+    for (const auto& item : json) {
+        if (spec.type == Type::strings ? !item.is_string() : !item.is_number_unsigned())
+            return wrong(spec, text);
+        value.push_back(item.is_string() ? item.get<std::string>() : item.dump());
+    }
+    return value;
+}
+
+}  // namespace
+
+std::span<const SettingSpec> all_settings() { return table; }
+
+Result<const SettingSpec*> find_setting(std::string_view key) {
+    const SettingSpec* nearest = table;
+    for (const SettingSpec& spec : table) {
+        if (spec.key == key) return &spec;
+        if (distance(spec.key, key) < distance(nearest->key, key)) nearest = &spec;
+    }
+    return Error(Errc::invalid_argument,
+                 fmt::format("there is no setting {}; the nearest is {}", key, nearest->key));
+}
+
+Result<SettingValue> check_setting(const SettingSpec& spec, SettingValue value) {
+    if (spec.type == Type::flag && value.front() != "true" && value.front() != "false")
+        return wrong(spec, value.front());
+    if (spec.type == Type::size) {
+        const auto size = parse_size(value.front(), 'm');
+        if (!size || size->sign != Sign::none) return wrong(spec, value.front());
+    }
+    if (spec.type == Type::word &&
+        std::find(spec.words.begin(), spec.words.end(), value.front()) == spec.words.end())
+        return wrong(spec, value.front());
+    if (spec.type == Type::number || spec.type == Type::numbers) {
+        for (const std::string& item : value) {
+            const auto n = parse_number(item);
+            if (!n || *n < static_cast<std::uint64_t>(spec.least) ||
+                *n > static_cast<std::uint64_t>(spec.most))
+                return wrong(spec, item);
+        }
+    }
+    return value;
+}
+
+Result<SettingValue> parse_setting(const SettingSpec& spec, std::string_view text) {
+    if (spec.type == Type::strings || spec.type == Type::numbers)
+        return check_setting(spec, TRY(parse_list(spec, text)));
+    std::string_view word = unquoted(text);
+    if (spec.type == Type::flag && (word == "y" || word == "1")) word = "true";
+    if (spec.type == Type::flag && (word == "n" || word == "0")) word = "false";
+    SettingValue value{std::string(word)};
+    return check_setting(spec, std::move(value));
+}
+
+SettingValue default_of(const SettingSpec& spec) {
+    auto value = parse_setting(spec, spec.fallback);
+    ASSERT(value.has_value());
+    return std::move(*value);
+}
+
+std::string to_toml(const SettingSpec& spec, const SettingValue& value) {
+    const auto quoted = [](const std::string& s) { return nlohmann::json(s).dump(); };
+    switch (spec.type) {
+        case Type::flag:
+        case Type::number: return value.front();
+        case Type::size:
+        case Type::word: return quoted(value.front());
+        case Type::numbers: return fmt::format("[{}]", fmt::join(value, ", "));
+        case Type::strings: break;
+    }
+    std::vector<std::string> items;
+    std::transform(value.begin(), value.end(), std::back_inserter(items), quoted);
+    return fmt::format("[{}]", fmt::join(items, ", "));
+}
+
+std::string describe_type(const SettingSpec& spec) {
+    switch (spec.type) {
+        case Type::flag: return "true or false";
+        case Type::number: return fmt::format("a number from {} to {}", spec.least, spec.most);
+        case Type::size: return "a size with its unit, such as \"10g\"";
+        case Type::word: return fmt::format("one of {}", fmt::join(spec.words, ", "));
+        case Type::strings: return "a list of strings, such as [\"/usr/bin/program\", \"word\"]";
+        case Type::numbers:
+            return fmt::format("a list of numbers from {} to {}, such as [{}, {}]", spec.least,
+                               spec.most, spec.least, spec.most);
+    }
+    return "";
+}
+
+std::string_view name_of(SettingScope scope) {
+    switch (scope) {
+        case Scope::system: return "thinvol.toml";
+        case Scope::group: return "thinvol.toml, group";
+        case Scope::pool: return "thinvol.toml, group, pool";
+    }
+    return "";
+}
+
+Result<Assignment> parse_assignment(std::string_view text) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string_view::npos || equals == 0)
+        return Error(Errc::invalid_argument,
+                     fmt::format("\"{}\" is not of the form section.name=value", text));
+    Assignment assignment;
+    assignment.spec = TRY(find_setting(text.substr(0, equals)));
+    assignment.value = TRY(parse_setting(*assignment.spec, text.substr(equals + 1)));
+    return assignment;
+}
+
+std::string settings_template() {
+    std::string text =
+        "# thinvol.toml: what Thinvol does where no option says otherwise.\n"
+        "# A group's or pool's own settings (tvchange --setting) come before these.\n";
+    std::string_view section;
+    for (const SettingSpec& spec : table) {
+        const std::size_t dot = spec.key.find('.');
+        if (spec.key.substr(0, dot) != section) {
+            section = spec.key.substr(0, dot);
+            text += fmt::format("\n[{}]\n", section);
+        }
+        text += fmt::format("\n# {}\n# {}; can be set in: {}.\n# {} = {}\n", spec.help,
+                            describe_type(spec), name_of(spec.scope), spec.key.substr(dot + 1),
+                            spec.fallback);
+    }
+    return text;
+}
+
+}  // namespace thinvol
