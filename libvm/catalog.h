@@ -2,8 +2,7 @@
 //
 // Units       extents of a group; sectors; bytes of volumes
 // Invariants  (1) it is the authority for names and layout; the pool's metadata are for data
-//             (2) each change of a group's rows is also a row of vg_log, written by triggers in the
-//                 same transaction: what a physical volume's log lacks can be told (pv_log.h)
+//             (2) triggers write each change of a group's rows to vg_log too, for pv_log.h
 //             (3) ids are never reused; a thin id of a pool is given once
 //             (4) a row that is `pending` belongs to the operation recorded for its pool, and is
 //                 not shown
@@ -119,6 +118,7 @@ public:
     Result<> begin_reading() { return db_.execute("BEGIN"); }
     Result<> end_reading() { return db_.execute("COMMIT"); }
     const std::string& environment_uuid() const { return environment_uuid_; }
+    Database& database() { return db_; }  // for concepts with a header of their own (tags.h)
 
     // --- reading. `find` is an error where nothing has that name; `lookup` is not.
     Result<std::vector<GroupRow>> groups();
