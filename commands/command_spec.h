@@ -28,6 +28,8 @@ enum class Value {
     sort_fields,
     file,
     name,  // of something new
+    name_pattern,
+    tag,
     group,
     pool,
     thin,

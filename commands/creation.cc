@@ -73,6 +73,7 @@ Result<NewPool> pool_wanted(Invocation& call, Session& session, const GroupRow& 
         wanted.metadata_size = TRY(parse_size(call.value("poolmetadatasize"), 'm')).size;
     wanted.spare = call.value_or("poolmetadataspare", "y") == "y";
     apply_pool_settings(call, wanted.settings);
+    if (!creation.makes_volume) wanted.tags = call.values("addtag");
     // "Everything that is free" leaves room for the metadata and their spare.
     if (call.has("extents") && call.value("extents").find('%') != std::string::npos) {
         const auto free = TRY(FreeExtents::of(TRY(session.catalog.pvs(group.id)),

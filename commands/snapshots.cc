@@ -1,10 +1,63 @@
 #include "commands/snapshots.h"
 
+#include <fmt/chrono.h>
+
+#include <set>
+
 #include "commands/lookup.h"
 
 namespace thinvol {
+namespace {
 
-int make_snapshot(Invocation& call) {
+void replace_all(std::string& text, std::string_view what, std::string_view with) {
+    for (std::size_t at = text.find(what); at != std::string::npos;
+         at = text.find(what, at + with.size()))
+        text.replace(at, what.size(), with);
+}
+
+// "{origin}" stands for the volume's name, "{time}" for the moment, in UTC.
+std::string name_from(std::string pattern, const std::string& origin, std::int64_t now) {
+    replace_all(pattern, "{origin}", origin);
+    replace_all(pattern, "{time}",
+                fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(static_cast<std::time_t>(now))));
+    return pattern;
+}
+
+Error another_pool(const FoundThin& one, const FoundThin& other) {
+    return {Errc::invalid_argument,
+            fmt::format("{} and {} are in different pools, which have no instant in common: take "
+                        "their snapshots pool by pool",
+                        one.full_name(), other.full_name())};
+}
+
+Result<MakeVolumesRequest> wanted_of(Invocation& call, const Session& session,
+                                     const std::vector<FoundThin>& origins) {
+    MakeVolumesRequest wanted;
+    const std::int64_t now = session.now();
+    std::set<std::string> names;
+    for (const FoundThin& origin : origins) {
+        if (origin.thin.pool_id != origins.front().thin.pool_id)
+            return another_pool(origins.front(), origin);
+        MakeVolumesRequest::One one;
+        one.name = name_from(call.value_or("name", ""), origin.thin.lv.name, now);
+        if (!one.name.empty() && !names.insert(one.name).second)
+            return Error(Errc::invalid_argument,
+                         fmt::format("{} snapshots cannot all be named \"{}\": give a pattern "
+                                     "with {{origin}} in it, such as --name '{{origin}}-{}'",
+                                     origins.size(), one.name, one.name));
+        one.origin_id = origin.thin.lv.id;
+        one.read_only = call.value_or("permission", "rw") == "r";
+        one.skip_activation = call.value_or("setactivationskip", "y") == "y";
+        one.tags = call.values("addtag");
+        wanted.volumes.push_back(std::move(one));
+    }
+    return wanted;
+}
+
+}  // namespace
+
+int make_snapshots(Invocation& call, const std::vector<std::string>& operands,
+                   bool several_allowed) {
     if (call.has("size") || call.has("extents")) {
         return call.usage(
             "A thin snapshot has no size of its own: it shares its origin's blocks, and takes new "
@@ -12,16 +65,22 @@ int make_snapshot(Invocation& call) {
             "Leave --size and --extents out.");
     }
     Session session = TRY_OR_FAIL(call, call.session());
-    const FoundThin origin = TRY_OR_FAIL(call, find_thin(session, call.operands().front()));
-    const PoolRow pool = TRY_OR_FAIL(call, session.catalog.pool(origin.thin.pool_id));
-    MakeVolumesRequest::One one;
-    one.name = call.value_or("name", "");
-    one.origin_id = origin.thin.lv.id;
-    one.read_only = call.value_or("permission", "rw") == "r";
-    one.skip_activation = call.value_or("setactivationskip", "y") == "y";
-    const auto made = TRY_OR_FAIL(call, create_volumes(session, origin.group, pool, {{one}}));
+    std::vector<FoundThin> origins;
+    if (several_allowed) origins = TRY_OR_FAIL(call, find_thins(session, operands));
+    else origins.push_back(TRY_OR_FAIL(call, find_thin(session, operands.front())));
+    if (origins.empty()) return call.fail({Errc::not_found, "no thin volume is meant"});
+    const GroupRow& group = origins.front().group;
+    const MakeVolumesRequest wanted = TRY_OR_FAIL(call, wanted_of(call, session, origins));
+    const PoolRow pool = TRY_OR_FAIL(call, session.catalog.pool(origins.front().thin.pool_id));
+    const auto made = TRY_OR_FAIL(call, create_volumes(session, group, pool, wanted));
     for (const auto& warning : made.warnings) call.warn(warning);
-    call.say("Logical volume \"{}\" created.", made.names.front());
+    for (const std::string& name : made.names) call.say("Logical volume \"{}\" created.", name);
+    if (wanted.volumes.front().skip_activation) {
+        const bool one = made.names.size() == 1;
+        call.say("Activation skips {}: tvchange -ay -K {}/{} activates {}, tvchange -kn ends that.",
+                 one ? "it" : "them", group.name, one ? made.names.front() : "NAME",
+                 one ? "it" : "one");
+    }
     return exit_ok;
 }
 

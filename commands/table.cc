@@ -12,6 +12,7 @@ constexpr const CommandSpec* commands[] = {
     &pool_command,
     &tvchange,
     &tvcheck,
+    &tvconvert,
     &tvcreate,
     &tvdelta,
     &tvdisplay,

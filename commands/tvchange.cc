@@ -1,11 +1,9 @@
-#include <map>
-
 #include "commands/invocation.h"
 #include "commands/lending.h"
-#include "commands/lookup.h"
 #include "commands/pool_settings.h"
+#include "commands/properties.h"
 #include "commands/table.h"
-#include "libvm/pool_lending.h"
+#include "commands/tagging.h"
 
 namespace thinvol {
 namespace {
@@ -17,6 +15,8 @@ constexpr OptionSpec options[] = {
     {"setactivationskip", 'k', Value::yes_no,
      "Flag the volumes to be skipped by activation, or clear the flag."},
     {"permission", 'p', Value::permission, "Whether the volumes may be written."},
+    addtag_option,
+    deltag_option,
     zero_option,
     discards_option,
     error_when_full_option,
@@ -30,74 +30,47 @@ constexpr OptionSpec options[] = {
 };
 constexpr Conflict conflicts[] = {{"lend", "return"}, {"lend", "activate"}, {"return", "activate"}};
 constexpr OperandSpec operands[] = {
-    {"VG|VG/LV", Value::group_or_volume,
-     "Thin volumes, a group for all in it; or pools, for what is a pool's.", true, true},
+    {"VG|VG/LV|@Tag", Value::group_or_volume,
+     "Thin volumes, a group or tag for all of its; or pools, for what is a pool's.", true, true},
 };
 constexpr std::string_view examples[] = {"tvchange -ay vg0/root",
                                          "tvchange -ay -K vg0/snap",
                                          "tvchange -an vg0",
+                                         "tvchange --addtag nightly vg0/root",
                                          "tvchange --errorwhenfull y vg0/pool0",
                                          "tvchange --lend kernel vg0/pool0",
                                          "tvchange --return --adopt 7=copy,10g vg0/pool0"};
 
-// The volumes of the operands by their pools: a pool's server is asked once.
-struct PoolBatch {
-    GroupRow group;
-    PoolRow pool;
-    std::vector<std::int64_t> lv_ids;
-};
-Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<FoundThin>& volumes) {
-    std::map<std::int64_t, PoolBatch> batches;
-    for (const FoundThin& v : volumes) {
-        auto it = batches.find(v.thin.pool_id);
-        if (it == batches.end()) {
-            const PoolRow pool = TRY(session.catalog.pool(v.thin.pool_id));
-            it = batches.emplace(v.thin.pool_id, PoolBatch{v.group, pool, {}}).first;
-        }
-        it->second.lv_ids.push_back(v.thin.lv.id);
+// A snapshot that is to become its origin is no volume of its own any more.
+bool skipped(Invocation& call, const FoundThin& v) {
+    if (v.thin.merging != Merging::no) {
+        call.warn(
+            fmt::format("{} is to replace its origin, and was not activated.", v.full_name()));
+        return true;
     }
-    std::vector<PoolBatch> all;
-    for (auto& [id, batch] : batches) all.push_back(std::move(batch));
-    return all;
-}
-
-Result<> change_properties(Invocation& call, Session& session,
-                           const std::vector<FoundThin>& volumes) {
-    const std::vector<PoolBatch> pools = TRY(by_pool(session, volumes));
-    for (const PoolBatch& batch : pools) TRY(check_not_lent(batch.group, batch.pool));
-    auto transaction = TRY(session.catalog.begin());
-    for (const FoundThin& v : volumes) {
-        if (call.has("setactivationskip"))
-            TRY(session.catalog.set_skip_activation(v.thin.lv.id,
-                                                    call.value("setactivationskip") == "y"));
-        if (call.has("permission"))
-            TRY(session.catalog.set_read_only(v.thin.lv.id, call.value("permission") == "r"));
-    }
-    TRY(std::move(transaction).commit());
-    for (const auto& warning : TRY(announce_change(session, volumes.front().group)).warnings)
-        call.warn(warning);
-    for (const PoolBatch& batch : pools)
-        TRY(ask_if_served(session.environment, batch.pool, new_request(RefreshRequest{})));
-    for (const FoundThin& v : volumes) call.say("Logical volume {} changed.", v.full_name());
-    return {};
+    if (!v.thin.skip_activation || call.has("ignoreactivationskip")) return false;
+    call.warn(
+        fmt::format("{} is flagged to be skipped and was not activated; use -K, or -kn for good.",
+                    v.full_name()));
+    return true;
 }
 
 int change_activation(Invocation& call, Session& session, std::vector<FoundThin> volumes) {
     const bool on = call.value("activate") != "n";
-    if (on && !call.has("ignoreactivationskip")) {
-        std::erase_if(volumes, [&](const FoundThin& v) {
-            if (v.thin.skip_activation)
-                call.warn(fmt::format(
-                    "{} is flagged to be skipped and was not activated; use -K, or -kn for good.",
-                    v.full_name()));
-            return v.thin.skip_activation;
-        });
-    }
+    if (on) std::erase_if(volumes, [&](const FoundThin& v) { return skipped(call, v); });
     int status = exit_ok;
     for (const PoolBatch& batch : TRY_OR_FAIL(call, by_pool(session, volumes))) {
-        const auto done = on ? activate(session, batch.group, batch.pool, batch.lv_ids)
-                             : deactivate(session, batch.pool, batch.lv_ids);
+        std::vector<std::int64_t> lv_ids;
+        for (const ThinRow& v : batch.volumes) lv_ids.push_back(v.lv.id);
+        if (on) {
+            const auto done = activate(session, batch.group, batch.pool, lv_ids);
+            if (!done) status = call.fail(done.error());
+            continue;
+        }
+        const auto done = deactivate(session, batch.pool, lv_ids);
         if (!done) status = call.fail(done.error());
+        else
+            for (const auto& warning : done->warnings) call.warn(warning);
     }
     return status;
 }
@@ -121,17 +94,19 @@ int run(Invocation& call) {
     if (call.has("lend") || call.has("return")) return change_lending(call);
     const bool properties = call.has("setactivationskip") || call.has("permission");
     const bool of_pools = has_pool_settings(call);
-    if (!properties && !of_pools && !call.has("activate"))
-        return call.usage("Please give -a, -k, -p, a setting of a pool, --lend or --return.");
+    const bool tags = call.has(addtag_option.name) || call.has(deltag_option.name);
+    if (!properties && !of_pools && !tags && !call.has("activate"))
+        return call.usage(
+            "Please give -a, -k, -p, a tag, a setting of a pool, --lend or --return.");
     if (of_pools && (properties || call.has("activate")))
         return call.usage("Settings of pools are changed by themselves: leave -a, -k and -p.");
     Session session = TRY_OR_FAIL(call, call.session());
+    if (tags) TRY_OR_FAIL(call, change_tags(call, session));
     if (of_pools) return change_pools(call, session);
-    const auto volumes = TRY_OR_FAIL(call, find_thins(session, call.operands()));
-    if (volumes.empty()) return exit_ok;
-    if (properties) TRY_OR_FAIL(call, change_properties(call, session, volumes));
+    if (properties) TRY_OR_FAIL(call, change_properties(call, session));
     if (!call.has("activate")) return exit_ok;
-    return change_activation(call, session, volumes);
+    return change_activation(call, session,
+                             TRY_OR_FAIL(call, find_thins(session, call.operands())));
 }
 
 }  // namespace

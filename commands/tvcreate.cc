@@ -5,6 +5,7 @@
 #include "commands/pool_settings.h"
 #include "commands/snapshots.h"
 #include "commands/table.h"
+#include "commands/tagging.h"
 #include "commands/warnings.h"
 #include "libvm/sizes.h"
 
@@ -32,6 +33,7 @@ constexpr OptionSpec options[] = {
     {"permission", 'p', Value::permission, "Whether the volume may be written."},
     {"setactivationskip", 'k', Value::yes_no,
      "Whether activation of the volume is skipped without -K."},
+    addtag_option,
     {"activate", 'a', Value::activation, "Whether the volume is activated; n unless given."},
 };
 constexpr OperandSpec operands[] = {
@@ -58,6 +60,7 @@ Result<> make_volume(Invocation& call, Session& session, const GroupRow& group,
     one.size = rounded;
     one.read_only = call.value_or("permission", "rw") == "r";
     one.skip_activation = call.value_or("setactivationskip", "n") == "y";
+    one.tags = call.values("addtag");
     const auto made = TRY(create_volumes(session, group, pool, {{one}}));
     for (const auto& warning : made.warnings) call.warn(warning);
     warn_of_overcommitment(call, session, group, pool);
@@ -94,7 +97,7 @@ Result<> make(Invocation& call, const Creation& creation) {
 }
 
 int run(Invocation& call) {
-    if (call.has("snapshot")) return make_snapshot(call);
+    if (call.has("snapshot")) return make_snapshots(call, {call.operands().front()}, false);
     const auto creation = creation_of(call);
     if (!creation)
         return creation.error().code == Errc::unsupported ? call.fail(creation.error())

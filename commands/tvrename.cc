@@ -7,10 +7,13 @@ namespace {
 
 constexpr OperandSpec operands[] = {
     {"VG/LV", Value::volume,
-     "Thin volume or pool; or the group, followed by the old and the new name."},
+     "Thin volume or pool, in use or not: its URI has the new name at once, and clients that are "
+     "connected stay so; or the group, followed by the old and the new name."},
     {"NewName", Value::name, "Its new name, with or without the group."},
     {"NewName", Value::name, "The new name, where the group was given by itself.", false},
 };
+
+constexpr std::string_view examples[] = {"tvrename vg0/root vg0/old", "tvrename vg0 root old"};
 
 int run(Invocation& call) {
     const auto& words = call.operands();
@@ -38,6 +41,7 @@ int run(Invocation& call) {
 constexpr CommandSpec tvrename{.name = "tvrename",
                                .summary = "Rename a thin volume or a pool.",
                                .operands = operands,
+                               .examples = examples,
                                .run = run};
 static_assert(well_formed(tvrename));
 

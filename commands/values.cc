@@ -8,6 +8,7 @@
 
 #include "libvm/names.h"
 #include "libvm/sizes.h"
+#include "libvm/tags.h"
 
 namespace thinvol {
 namespace {
@@ -64,6 +65,8 @@ constexpr ValueKind kinds[] = {
     {Value::sort_fields, "[-]Field,..."},
     {Value::file, "File"},
     {Value::name, "Name"},
+    {Value::name_pattern, "Name|Pattern"},
+    {Value::tag, "Tag", {}, parses<parse_tag>},
     {Value::group, "VG"},
     {Value::pool, "VG/Pool"},
     {Value::thin, "VG/Thin"},

@@ -20,7 +20,7 @@ _thinvol() {
     fi
 }
 
-complete -F _thinvol thinvol tvchange tvcheck tvcreate tvdelta tvdisplay tvdmtable tvdump tvextend \
-    tvgcreate tvgextend tvgreduce tvgremove tvgrename tvgs tvls tvmetadatapack tvmetadatasize \
-    tvmetadataunpack tvpvs tvreduce \
-    tvremove tvrename tvrepair tvresize tvrestore tvrmap tvs tvscan tvsnapshot tvtrim
+complete -F _thinvol thinvol tvchange tvcheck tvconvert tvcreate tvdelta tvdisplay tvdmtable \
+    tvdump tvextend tvgcreate tvgextend tvgreduce tvgremove tvgrename tvgs tvls tvmetadatapack \
+    tvmetadatasize tvmetadataunpack tvpvs tvreduce tvremove tvrename tvrepair tvresize tvrestore \
+    tvrmap tvs tvscan tvsnapshot tvtrim

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 
@@ -94,8 +95,8 @@ PoolRow read_pool(const Statement& s) {
 }
 
 const std::string thin_query = fmt::format(
-    "SELECT {}, pool_id, thin_id, size_bytes, origin_id, skip_activation FROM thin JOIN lv "
-    "USING(id) ",
+    "SELECT {}, pool_id, thin_id, size_bytes, origin_id, skip_activation, merging FROM thin "
+    "JOIN lv USING(id) ",
     lv_columns);
 ThinRow read_thin(const Statement& s) {
     return {read_lv(s),
@@ -103,7 +104,8 @@ ThinRow read_thin(const Statement& s) {
             ThinId::checked(unsigned_of(s, 9) & ThinId::max),
             Bytes(unsigned_of(s, 10)),
             s.integer(11),
-            s.integer(12) != 0};
+            s.integer(12) != 0,
+            static_cast<Merging>(std::clamp<std::int64_t>(s.integer(13), 0, 2))};
 }
 
 constexpr const char* segment_columns =

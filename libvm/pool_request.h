@@ -26,6 +26,7 @@ struct MakeVolumesRequest {
         std::int64_t origin_id = 0;
         bool read_only = false;
         bool skip_activation = false;
+        std::vector<std::string> tags{};
     };
     std::vector<One> volumes;
 };
@@ -41,6 +42,11 @@ struct ExtendPoolRequest {
     Extents data{};
     Extents metadata{};
     std::vector<std::int64_t> pv_ids;
+};
+// A snapshot replaces its origin: now if neither is open, else when neither is active any more.
+struct MergeRequest {
+    std::int64_t lv_id = 0;
+    bool keep = false;  // the state before
 };
 struct ActivateRequest {
     std::vector<std::int64_t> lv_ids;
@@ -68,7 +74,7 @@ struct ReadMetadataRequest {
 struct PoolRequest {
     std::string id;
     std::variant<MakeVolumesRequest, RemoveVolumesRequest, ResizeVolumeRequest, ExtendPoolRequest,
-                 ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest,
+                 MergeRequest, ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest,
                  WaitEventsRequest, PinRequest, ReadMetadataRequest>
         what;
 };
@@ -82,7 +88,9 @@ struct ActiveVolume {
 
 struct PoolAnswer {
     std::vector<std::string> warnings;
-    std::vector<std::string> names;  // of volumes made, in the order asked
+    // Of volumes made, in the order asked. Of a merge: of the origin and of what was kept; nothing
+    // yet while either is in use.
+    std::vector<std::string> names;
     // Of StatusRequest.
     std::string mode;
     std::string trouble;

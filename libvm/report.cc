@@ -74,6 +74,8 @@ std::string attributes(const LvView& v) {
            : !v.hidden                                                 ? 't'
            : v.lv->kind == LvKind::pool && v.part == SegmentRole::data ? 'T'
                                                                        : 'e';
+    if (v.thin != nullptr && v.thin->merging != Merging::no) a[0] = 'S';
+    if (v.thin != nullptr && v.in->merged_into.contains(v.lv->id)) a[0] = 'O';
     a[1] = v.lv->read_only ? 'r' : 'w';
     a[2] = 'i';
     if (pool_of(v) != nullptr && pool_of(v)->lent_to != LentTo::nobody) a[4] = 'l';
@@ -370,6 +372,9 @@ Result<GroupView> view_group(Catalog& catalog, const GroupRow& group) {
     view.segments = TRY(catalog.segments(group.id));
     view.pools = TRY(catalog.pools(group.id));
     view.thins = TRY(catalog.thins(group.id));
+    for (const ThinRow& thin : view.thins) {
+        if (thin.merging != Merging::no) view.merged_into.insert(thin.origin_id);
+    }
     view.spare = TRY(catalog.spare(group.id));
     view.last_change = TRY(catalog.last_change(group.id));
     return view;

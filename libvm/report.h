@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <variant>
@@ -39,6 +40,7 @@ struct GroupView {
     std::vector<SegmentRow> segments;
     std::vector<PoolRow> pools;
     std::vector<ThinRow> thins;
+    std::set<std::int64_t> merged_into;  // volumes that a snapshot is to replace
     std::optional<LvRow> spare;
     std::int64_t last_change = 0;
     std::vector<std::pair<std::int64_t, PoolAnswer>> served;  // pool id -> what its server says

@@ -1,0 +1,29 @@
+// properties: what tvchange changes of volumes by the catalog alone, and tells their pools'
+// servers.
+//
+// Units       none
+// Invariants  all volumes are changed, or none
+// Errors      reported by the caller
+// Threads     one
+// Source      lvchange(8)
+#pragma once
+
+#include "commands/invocation.h"
+#include "commands/lookup.h"
+
+namespace thinvol {
+
+// Volumes by their pools: a pool's server is asked once.
+struct PoolBatch {
+    GroupRow group;
+    PoolRow pool;
+    std::vector<ThinRow> volumes;
+};
+Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<FoundThin>& volumes);
+
+// --setactivationskip and --permission.
+Result<> change_properties(Invocation& call, Session& session);
+// --addtag and --deltag, of pools too.
+Result<> change_tags(Invocation& call, Session& session);
+
+}  // namespace thinvol
