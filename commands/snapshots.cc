@@ -2,9 +2,12 @@
 
 #include <fmt/chrono.h>
 
+#include <filesystem>
 #include <set>
 
+#include "commands/idempotence.h"
 #include "commands/lookup.h"
+#include "libvm/external_origin.h"
 
 namespace thinvol {
 namespace {
@@ -54,6 +57,47 @@ Result<MakeVolumesRequest> wanted_of(Invocation& call, const Session& session,
     return wanted;
 }
 
+// Whether each has its snapshot of that name already.
+Result<bool> is_so(Session& session, const GroupRow& group, const MakeVolumesRequest& wanted) {
+    for (const auto& one : wanted.volumes) {
+        const auto lv = TRY(session.catalog.lookup_lv(group.id, one.name));
+        if (!lv || lv->kind != LvKind::thin) return false;
+        if (TRY(session.catalog.thin(lv->id)).origin_id != one.origin_id) return false;
+    }
+    return true;
+}
+
+// A thin volume is an origin within its own pool: then it is a snapshot like any other.
+Result<> check_same_pool(Invocation& call) {
+    Session session = TRY(call.session());
+    const FoundThin origin = TRY(find_thin(session, call.operands().front()));
+    const FoundPool pool = TRY(find_pool(session, call.value("thinpool")));
+    if (origin.thin.pool_id == pool.pool.lv.id) return {};
+    return Error(
+        Errc::unsupported,
+        fmt::format("{} is not in pool {}: an external origin is a file or block device, a "
+                    "thin volume is an origin within its pool",
+                    origin.full_name(), pool.full_name()));
+}
+
+int make_over_external_origin(Invocation& call, const std::string& path) {
+    Session session = TRY_OR_FAIL(call, call.session());
+    const FoundPool found = TRY_OR_FAIL(call, find_pool(session, call.value("thinpool")));
+    const ExternalOrigin origin = TRY_OR_FAIL(call, find_external_origin(path));
+    MakeVolumesRequest::One one;
+    one.name = call.value_or("name", "");
+    one.size = TRY_OR_FAIL(call, volume_size(found.group, found.pool, origin.size));
+    one.read_only = call.value_or("permission", "rw") == "r";
+    one.skip_activation = call.value_or("setactivationskip", "n") == "y";
+    one.tags = call.values("addtag");
+    one.external_origin = to_text(origin);
+    const auto made = TRY_OR_FAIL(call, create_volumes(session, found.group, found.pool, {{one}}));
+    for (const auto& warning : made.warnings) call.warn(warning);
+    call.say("Logical volume \"{}\" created over {}, which must not change any more.",
+             made.names.front(), origin.path);
+    return exit_ok;
+}
+
 }  // namespace
 
 int make_snapshots(Invocation& call, const std::vector<std::string>& operands,
@@ -71,6 +115,8 @@ int make_snapshots(Invocation& call, const std::vector<std::string>& operands,
     if (origins.empty()) return call.fail({Errc::not_found, "no thin volume is meant"});
     const GroupRow& group = origins.front().group;
     const MakeVolumesRequest wanted = TRY_OR_FAIL(call, wanted_of(call, session, origins));
+    if (call.has(idempotent_option.name) && TRY_OR_FAIL(call, is_so(session, group, wanted)))
+        return exit_ok;
     const PoolRow pool = TRY_OR_FAIL(call, session.catalog.pool(origins.front().thin.pool_id));
     const auto made = TRY_OR_FAIL(call, create_volumes(session, group, pool, wanted));
     for (const auto& warning : made.warnings) call.warn(warning);
@@ -82,6 +128,18 @@ int make_snapshots(Invocation& call, const std::vector<std::string>& operands,
                  one ? "it" : "one");
     }
     return exit_ok;
+}
+
+int make_by_tvcreate(Invocation& call) {
+    const std::string& origin = call.operands().front();
+    if (call.has("thinpool")) {
+        std::error_code error;
+        if (std::filesystem::is_regular_file(origin, error) ||
+            std::filesystem::is_block_file(origin, error))
+            return make_over_external_origin(call, origin);
+        TRY_OR_FAIL(call, check_same_pool(call));
+    }
+    return make_snapshots(call, {origin}, false);
 }
 
 }  // namespace thinvol

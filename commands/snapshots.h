@@ -15,4 +15,7 @@ namespace thinvol {
 int make_snapshots(Invocation& call, const std::vector<std::string>& operands,
                    bool several_allowed);
 
+// tvcreate -s: of a thin volume, or with --thinpool over a file or block device.
+int make_by_tvcreate(Invocation& call);
+
 }  // namespace thinvol

@@ -91,6 +91,8 @@ int run(Invocation& call) {
         if (call.has(option) && !call.has("return"))
             return call.usage(fmt::format("--{} goes with --return.", option));
     }
+    if (call.has("test") && (call.has("lend") || call.has("return")))
+        return call.usage("--lend and --return cannot be tried with --test.");
     if (call.has("lend") || call.has("return")) return change_lending(call);
     const bool properties = call.has("setactivationskip") || call.has("permission");
     const bool of_pools = has_pool_settings(call);
@@ -118,7 +120,8 @@ constexpr CommandSpec tvchange{
     .operands = operands,
     .conflicts = conflicts,
     .examples = examples,
-    .run = run};
+    .run = run,
+    .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvchange));
 
 }  // namespace thinvol

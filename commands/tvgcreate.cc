@@ -1,3 +1,4 @@
+#include "commands/idempotence.h"
 #include "commands/invocation.h"
 #include "commands/table.h"
 #include "libvm/groups.h"
@@ -9,6 +10,7 @@ namespace {
 constexpr OptionSpec options[] = {
     {"physicalextentsize", 's', Value::size,
      "Size of an extent, a multiple of 128 KiB; 4 MiB unless given."},
+    idempotent_option,
 };
 constexpr OperandSpec operands[] = {
     {"VG", Value::name, "Name of the new volume group."},
@@ -16,6 +18,14 @@ constexpr OperandSpec operands[] = {
      true},
 };
 constexpr std::string_view examples[] = {"truncate -s 2G pv0.img && tvgcreate vg0 pv0.img"};
+
+// Whether there is such a group, of just these physical volumes.
+Result<bool> is_so(Session& session, const NewGroup& wanted) {
+    const auto group = session.catalog.find_group(wanted.name);
+    if (!group) return false;
+    for (const std::string& path : wanted.pv_paths) TRY(find_pv(session, *group, path));
+    return TRY(session.catalog.pvs(group->id)).size() == wanted.pv_paths.size();
+}
 
 int run(Invocation& call) {
     Session session = TRY_OR_FAIL(call, call.session());
@@ -28,6 +38,8 @@ int run(Invocation& call) {
         if (size.sign != Sign::none) return call.usage("Size may not have a sign.");
         wanted.extent_size = to_sectors(size.size);
     }
+    if (call.has(idempotent_option.name) && TRY_OR_FAIL(call, is_so(session, wanted)))
+        return exit_ok;
     const auto result = TRY_OR_FAIL(
         call, create_group(session, wanted, [&](const std::string& q) { return call.confirm(q); }));
     for (const auto& path : result.prepared)
@@ -44,7 +56,8 @@ constexpr CommandSpec tvgcreate{.name = "tvgcreate",
                                 .options = options,
                                 .operands = operands,
                                 .examples = examples,
-                                .run = run};
+                                .run = run,
+                                .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvgcreate));
 
 }  // namespace thinvol

@@ -17,7 +17,8 @@ constexpr CommandSpec tvpvs{.name = "tvpvs",
                             .summary = "Report physical volumes.",
                             .options = options,
                             .operands = operands,
-                            .run = run};
+                            .run = run,
+                            .test_mode = TestMode::harmless};
 static_assert(well_formed(tvpvs));
 
 }  // namespace thinvol

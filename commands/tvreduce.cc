@@ -24,7 +24,8 @@ constexpr CommandSpec tvreduce{
     .options = options,
     .operands = operands,
     .conflicts = conflicts,
-    .run = run};
+    .run = run,
+    .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvreduce));
 
 }  // namespace thinvol

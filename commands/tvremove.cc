@@ -1,5 +1,6 @@
 #include <map>
 
+#include "commands/idempotence.h"
 #include "commands/invocation.h"
 #include "commands/lookup.h"
 #include "commands/table.h"
@@ -9,6 +10,7 @@ namespace {
 
 constexpr OptionSpec options[] = {
     {"force", 'f', Value::none, "Do not ask.", true},
+    idempotent_option,
 };
 constexpr OperandSpec operands[] = {
     {"VG|VG/LV|@Tag", Value::group_or_volume,
@@ -112,10 +114,14 @@ int run(Invocation& call) {
     int status = exit_ok;
     std::map<std::int64_t, Removal> removals;
     for (const std::string& operand : call.operands()) {
-        if (auto added = add(session, removals, operand); !added) status = call.fail(added.error());
-        else if (operand.starts_with('@') &&
-                 !sure(call, fmt::format("Really remove all that carries {}?", operand)))
+        auto added = add(session, removals, operand);
+        if (!added) {
+            const bool gone = added.error().code == Errc::not_found;
+            if (!gone || !call.has(idempotent_option.name)) status = call.fail(added.error());
+        } else if (operand.starts_with('@') &&
+                   !sure(call, fmt::format("Really remove all that carries {}?", operand))) {
             return call.fail({Errc::busy, "Nothing removed."});
+        }
     }
     for (const auto& [pool_id, removal] : removals) {
         if (!removal.whole) status = std::max(status, remove_some(call, session, removal));
@@ -132,7 +138,8 @@ constexpr CommandSpec tvremove{.name = "tvremove",
                                .options = options,
                                .operands = operands,
                                .examples = examples,
-                               .run = run};
+                               .run = run,
+                               .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvremove));
 
 }  // namespace thinvol

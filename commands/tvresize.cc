@@ -25,7 +25,8 @@ constexpr CommandSpec tvresize{.name = "tvresize",
                                .options = options,
                                .operands = operands,
                                .conflicts = conflicts,
-                               .run = run};
+                               .run = run,
+                               .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvresize));
 
 }  // namespace thinvol

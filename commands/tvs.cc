@@ -23,7 +23,8 @@ constexpr CommandSpec tvs{.name = "tvs",
                           .options = options,
                           .operands = operands,
                           .examples = examples,
-                          .run = run};
+                          .run = run,
+                          .test_mode = TestMode::harmless};
 static_assert(well_formed(tvs));
 
 }  // namespace thinvol

@@ -1,3 +1,4 @@
+#include "commands/idempotence.h"
 #include "commands/snapshots.h"
 #include "commands/table.h"
 #include "commands/tagging.h"
@@ -14,6 +15,7 @@ constexpr OptionSpec options[] = {
     {"setactivationskip", 'k', Value::yes_no,
      "Whether its activation is skipped without -K; y unless given."},
     addtag_option,
+    idempotent_option,
     {"size", 'L', Value::size, "Refused: a thin snapshot has no size of its own."},
     {"extents", 'l', Value::extents, "Refused, as --size."},
 };
@@ -41,7 +43,8 @@ constexpr CommandSpec tvsnapshot{
     .options = options,
     .operands = operands,
     .examples = examples,
-    .run = run};
+    .run = run,
+    .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvsnapshot));
 
 }  // namespace thinvol

@@ -80,6 +80,7 @@ struct ThinRow {
     std::int64_t origin_id = 0;  // 0: none, or gone
     bool skip_activation = false;
     Merging merging = Merging::no;
+    std::string external_origin{};  // external_origin.h; empty: none
 };
 
 enum class SegmentRole { data, metadata, spare, log };

@@ -28,6 +28,7 @@ struct Environment {
     std::filesystem::path config_dir;
     std::filesystem::path lock_dir;  // empty: `locks` in the state directory
     std::string sqlite_vfs;          // empty: that of catalog_vfs.h
+    bool rehearsal = false;          // nothing is to be changed: rehearsal.h
 
     // From the process's environment variables and user. Creates nothing.
     static Result<Environment> from_process();

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "libvm/pool_lending.h"
+#include "libvm/rehearsal.h"
 #include "libvm/server_process.h"
 
 namespace thinvol {
@@ -130,6 +131,7 @@ PoolRequest new_request(decltype(PoolRequest::what) what) { return {new_uuid(), 
 
 Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool,
                              const PoolRequest& request) {
+    if (session.environment.rehearsal) return rehearse(session, pool, request);
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
@@ -144,6 +146,7 @@ Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const Pool
 
 Result<PoolAnswer> ask_server(Session& session, const GroupRow&, const PoolRow& pool,
                               const PoolRequest& request) {
+    if (session.environment.rehearsal) return PoolAnswer{};
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
@@ -158,6 +161,12 @@ Result<PoolAnswer> ask_server(Session& session, const GroupRow&, const PoolRow& 
 
 Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, const PoolRow& pool,
                                                 const PoolRequest& request) {
+    const bool asks_only = std::holds_alternative<StatusRequest>(request.what);
+    if (environment.rehearsal && !asks_only) {
+        auto status = TRY(ask_if_served(environment, pool, new_request(StatusRequest{})));
+        if (!status) return std::optional<PoolAnswer>();
+        return std::optional(TRY(rehearse_served(std::move(*status), request)));
+    }
     auto answer = try_server(environment, pool, request);
     if (!answer && answer.error().code == Errc::not_found) return std::optional<PoolAnswer>();
     if (!answer) return std::move(answer).error();
@@ -171,6 +180,7 @@ Result<> stop_server(Session& session, const PoolRow& pool) {
     DeactivateRequest all;
     for (const ActiveVolume& v : status->active) all.lv_ids.push_back(v.lv_id);
     TRY(ask_if_served(session.environment, pool, new_request(all)));
+    if (session.environment.rehearsal) return {};
     await_server_end(session.environment, pool);
     return {};
 }

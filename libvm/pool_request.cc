@@ -16,7 +16,7 @@ void from_json(const nlohmann::json& j, Count<U>& c) {
 }
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MakeVolumesRequest::One, name, size, origin_id, read_only,
-                                   skip_activation, tags)
+                                   skip_activation, tags, external_origin)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MakeVolumesRequest, volumes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RemoveVolumesRequest, lv_ids, deactivate)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResizeVolumeRequest, lv_id, size)

@@ -27,6 +27,7 @@ struct MakeVolumesRequest {
         bool read_only = false;
         bool skip_activation = false;
         std::vector<std::string> tags{};
+        std::string external_origin{};
     };
     std::vector<One> volumes;
 };

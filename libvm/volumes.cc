@@ -32,6 +32,18 @@ void sync_log(Session& session, const GroupRow& group, VolumeResult& result) {
         result.warnings.push_back(synced.error().text);
 }
 
+// Opening finds the record and formats the pool.
+Result<> make_pool(Session& session, const GroupRow& group, const PoolRow& pool) {
+    if (!session.environment.rehearsal) {
+        TRY(LocalPool::open(session, group, pool));
+        return {};
+    }
+    auto transaction = TRY(session.catalog.begin());
+    TRY(finish_operation(session.catalog, pool.lv.id, MakePool{}));
+    TRY(session.catalog.clear_pending(pool.lv.id));
+    return std::move(transaction).commit();
+}
+
 Result<VolumeResult> result_of(Result<PoolAnswer> answer) {
     if (!answer) return std::move(answer).error();
     return VolumeResult{std::move(answer->names), std::move(answer->warnings)};
@@ -131,8 +143,7 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
                                  to_json(Result<PoolAnswer>(PoolAnswer{}))}));
         TRY(std::move(transaction).commit());
     }
-    // Opening finds the record and formats the pool.
-    if (auto made = LocalPool::open(session, group, pool); !made) {
+    if (auto made = make_pool(session, group, pool); !made) {
         auto transaction = TRY(catalog.begin());
         TRY(catalog.remove_lv(pool.lv.id));
         TRY(drop_unneeded_spare(catalog, group));
@@ -284,6 +295,14 @@ Result<VolumeResult> merge_snapshot(Session& session, const GroupRow& group,
                                     const ThinRow& snapshot, bool keep) {
     TRY(check_mergeable(session.catalog, snapshot));
     const PoolRow pool = TRY(session.catalog.pool(snapshot.pool_id));
+    if (session.environment.rehearsal) {
+        const auto status = TRY(pool_status(session.environment, pool));
+        const auto open = [&](const ActiveVolume& v) {
+            return v.clients > 0 && (v.lv_id == snapshot.lv.id || v.lv_id == snapshot.origin_id);
+        };
+        if (status && std::any_of(status->active.begin(), status->active.end(), open))
+            return VolumeResult{};  // it would wait
+    }
     return result_of(
         ask_owner(session, group, pool, new_request(MergeRequest{snapshot.lv.id, keep})));
 }
@@ -344,7 +363,8 @@ Result<VolumeResult> deactivate(Session& session, const PoolRow& pool,
     auto answer =
         TRY(ask_if_served(session.environment, pool, new_request(DeactivateRequest{lv_ids})));
     if (!answer) return VolumeResult{};
-    if (answer->active.empty()) await_server_end(session.environment, pool);
+    if (answer->active.empty() && !session.environment.rehearsal)
+        await_server_end(session.environment, pool);
     return VolumeResult{{}, std::move(answer->warnings)};
 }
 

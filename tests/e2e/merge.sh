@@ -101,3 +101,25 @@ tvchange -ay vg0/v
 tvchange -an vg0
 judge vg0/pool0
 [ "$(tvdump vg0/pool0 | grep -c '<device')" = 2 ]
+
+# The server is killed while it merges, at deactivation: the next activation ends it.
+for i in $(seq 12); do
+  tvsnapshot -n s vg0/v >/dev/null
+  tvchange -ay vg0/v; put v "changed$i"
+  /usr/bin/python3 - "$(uri vg0/v)" <<'PY'
+import nbd, subprocess, sys
+h = nbd.NBD()
+h.connect_uri(sys.argv[1])
+subprocess.run(["tvconvert", "--merge", "vg0/s"], check=True, stdout=subprocess.DEVNULL)
+PY
+  server=$(field server_pid vg0/v)
+  timeout 60 tvchange -an vg0/v >/dev/null 2>&1 &
+  sleep "0.0$((RANDOM % 3))$((RANDOM % 10))"
+  kill -9 "$server" 2>/dev/null || true
+  wait $! || true
+  tvchange -ay vg0/v
+  [ "$(shown v)" = second ] || fail "round $i: v shows $(shown v)"
+  tvchange -an vg0/v
+  [ "$(names)" = "pool0 v v_premerge" ]
+  judge vg0/pool0
+done
