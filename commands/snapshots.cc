@@ -68,9 +68,7 @@ Result<bool> is_so(Session& session, const GroupRow& group, const MakeVolumesReq
 }
 
 // A thin volume is an origin within its own pool: then it is a snapshot like any other.
-Result<> check_same_pool(Invocation& call) {
-    Session session = TRY(call.session());
-    const FoundThin origin = TRY(find_thin(session, call.operands().front()));
+Result<> check_same_pool(const Invocation& call, Session& session, const FoundThin& origin) {
     const FoundPool pool = TRY(find_pool(session, call.value("thinpool")));
     if (origin.thin.pool_id == pool.pool.lv.id) return {};
     return Error(
@@ -113,6 +111,7 @@ int make_snapshots(Invocation& call, const std::vector<std::string>& operands,
     if (several_allowed) origins = TRY_OR_FAIL(call, find_thins(session, operands));
     else origins.push_back(TRY_OR_FAIL(call, find_thin(session, operands.front())));
     if (origins.empty()) return call.fail({Errc::not_found, "no thin volume is meant"});
+    if (call.has("thinpool")) TRY_OR_FAIL(call, check_same_pool(call, session, origins.front()));
     const GroupRow& group = origins.front().group;
     const MakeVolumesRequest wanted = TRY_OR_FAIL(call, wanted_of(call, session, origins));
     if (call.has(idempotent_option.name) && TRY_OR_FAIL(call, is_so(session, group, wanted)))
@@ -137,7 +136,6 @@ int make_by_tvcreate(Invocation& call) {
         if (std::filesystem::is_regular_file(origin, error) ||
             std::filesystem::is_block_file(origin, error))
             return make_over_external_origin(call, origin);
-        TRY_OR_FAIL(call, check_same_pool(call));
     }
     return make_snapshots(call, {origin}, false);
 }

@@ -62,15 +62,15 @@ int change_activation(Invocation& call, Session& session, std::vector<FoundThin>
     for (const PoolBatch& batch : TRY_OR_FAIL(call, by_pool(session, volumes))) {
         std::vector<std::int64_t> lv_ids;
         for (const ThinRow& v : batch.volumes) lv_ids.push_back(v.lv.id);
-        if (on) {
-            const auto done = activate(session, batch.group, batch.pool, lv_ids);
-            if (!done) status = call.fail(done.error());
+        const auto done = on ? activate(session, batch.group, batch.pool, lv_ids)
+                             : deactivate(session, batch.pool, lv_ids);
+        if (!done) {
+            status = call.fail(done.error());
             continue;
         }
-        const auto done = deactivate(session, batch.pool, lv_ids);
-        if (!done) status = call.fail(done.error());
-        else
-            for (const auto& warning : done->warnings) call.warn(warning);
+        for (const auto& warning : done->warnings) call.warn(warning);
+        for (const auto& name : done->names)
+            call.say("Merged: {}/{} is what its snapshot was.", batch.group.name, name);
     }
     return status;
 }

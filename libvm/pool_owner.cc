@@ -394,7 +394,7 @@ Result<PoolAnswer> PoolOwner::replace(const std::string& id, const ThinRow& want
     return outcome;
 }
 
-Result<> PoolOwner::merge_due(const std::vector<std::int64_t>& lv_ids) {
+Result<> PoolOwner::merge_due(const std::vector<std::int64_t>& lv_ids, PoolAnswer& answer) {
     for (const std::int64_t lv_id : lv_ids) {
         if (exported(lv_id)) continue;
         auto snapshot = TRY(merging_into(session_.catalog, lv_id));
@@ -404,14 +404,17 @@ Result<> PoolOwner::merge_due(const std::vector<std::int64_t>& lv_ids) {
             snapshot = std::move(*own);
         }
         if (exported(snapshot->lv.id) || exported(snapshot->origin_id)) continue;
-        TRY(replace(new_uuid(), *snapshot, snapshot->merging == Merging::keeping));
+        const PoolAnswer merged =
+            TRY(replace(new_uuid(), *snapshot, snapshot->merging == Merging::keeping));
+        answer.names.push_back(merged.names.front());
     }
     return {};
 }
 
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const ActivateRequest& request) {
     if (exports_ == nullptr) return Error(Errc::unsupported, "the pool has no server");
-    TRY(merge_due(request.lv_ids));
+    PoolAnswer answer;
+    TRY(merge_due(request.lv_ids, answer));
     for (const std::int64_t lv_id : request.lv_ids) {
         const ThinRow volume = TRY(session_.catalog.thin(lv_id));
         if (exported(lv_id)) continue;
@@ -424,7 +427,7 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const ActivateRequest&
         }
         TRY(exports_->add(volume));
     }
-    return PoolAnswer{};
+    return answer;
 }
 
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const DeactivateRequest& request) {
@@ -436,7 +439,7 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const DeactivateReques
         if (exports_->has(lv_id)) TRY(exports_->remove(lv_id));
     }
     PoolAnswer answer;
-    if (auto merged = merge_due(request.lv_ids); !merged)
+    if (auto merged = merge_due(request.lv_ids, answer); !merged)
         answer.warnings.push_back(merged.error().text);
     answer.active = exports_->list();
     return answer;

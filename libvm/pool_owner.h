@@ -77,8 +77,8 @@ private:
     Result<GroupRow> group(const PoolRow& pool) { return session_.catalog.group(pool.lv.vg_id); }
     bool exported(std::int64_t lv_id) { return exports_ != nullptr && exports_->has(lv_id); }
     Result<PoolAnswer> replace(const std::string& id, const ThinRow& snapshot, bool keep);
-    // What waited for these volumes to be out of use.
-    Result<> merge_due(const std::vector<std::int64_t>& lv_ids);
+    // What waited for these volumes to be out of use; the answer names the origins.
+    Result<> merge_due(const std::vector<std::int64_t>& lv_ids, PoolAnswer& answer);
     Result<> zero_tail(const PoolRow& pool, const ThinRow& volume);
     Result<> add_segments(const GroupRow& group, const PoolRow& pool, SegmentRole role,
                           Extents extents, const std::vector<std::int64_t>& pv_ids);

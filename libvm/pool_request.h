@@ -90,7 +90,7 @@ struct ActiveVolume {
 struct PoolAnswer {
     std::vector<std::string> warnings;
     // Of volumes made, in the order asked. Of a merge: of the origin and of what was kept; nothing
-    // yet while either is in use.
+    // yet while either is in use. Of (de)activation: of origins that were merged into.
     std::vector<std::string> names;
     // Of StatusRequest.
     std::string mode;

@@ -352,10 +352,9 @@ Result<VolumeResult> announce_change(Session& session, const GroupRow& group) {
     return result;
 }
 
-Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool,
-                  const std::vector<std::int64_t>& lv_ids) {
-    TRY(ask_server(session, group, pool, new_request(ActivateRequest{lv_ids})));
-    return {};
+Result<VolumeResult> activate(Session& session, const GroupRow& group, const PoolRow& pool,
+                              const std::vector<std::int64_t>& lv_ids) {
+    return result_of(ask_server(session, group, pool, new_request(ActivateRequest{lv_ids})));
 }
 
 Result<VolumeResult> deactivate(Session& session, const PoolRow& pool,
@@ -365,7 +364,7 @@ Result<VolumeResult> deactivate(Session& session, const PoolRow& pool,
     if (!answer) return VolumeResult{};
     if (answer->active.empty() && !session.environment.rehearsal)
         await_server_end(session.environment, pool);
-    return VolumeResult{{}, std::move(answer->warnings)};
+    return VolumeResult{std::move(answer->names), std::move(answer->warnings)};
 }
 
 Result<std::optional<PoolAnswer>> pool_status(const Environment& environment, const PoolRow& pool) {

@@ -80,9 +80,10 @@ Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, cons
 // After a change of the catalog alone: brings the group's log up to it.
 Result<VolumeResult> announce_change(Session& session, const GroupRow& group);
 
-// Merges that waited for these volumes happen first.
-Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool,
-                  const std::vector<std::int64_t>& lv_ids);
+// Merges that waited for these volumes happen before, or after they are deactivated; `names`: the
+// origins.
+Result<VolumeResult> activate(Session& session, const GroupRow& group, const PoolRow& pool,
+                              const std::vector<std::int64_t>& lv_ids);
 // With the last active volume the pool's server ends; it is gone, locks and all, when this returns.
 Result<VolumeResult> deactivate(Session& session, const PoolRow& pool,
                                 const std::vector<std::int64_t>& lv_ids);

@@ -80,7 +80,7 @@ assert h.pread(5, 0) == b"newer"
 PY
 fails 5 'is to be replaced' tvremove -y vg0/v
 [ "$(shown v)" = newer ]
-tvchange -an vg0/v
+says 'Merged: vg0/v is what' tvchange -an vg0/v
 [ "$(names)" = "pool0 t v v_premerge" ]
 [ "$(content v) $(content v_premerge)" = "second newer" ]
 
@@ -95,7 +95,7 @@ subprocess.run(["tvconvert", "--merge", "vg0/t"], check=True, stdout=subprocess.
 PY
 kill -9 "$(field server_pid vg0/v)"
 [ "$(names)" = "pool0 t v v_premerge" ]
-tvchange -ay vg0/v
+says 'Merged: vg0/v is what' tvchange -ay vg0/v
 [ "$(shown v)" = second ]
 [ "$(names)" = "pool0 v v_premerge" ]
 tvchange -an vg0
@@ -117,7 +117,7 @@ PY
   sleep "0.0$((RANDOM % 3))$((RANDOM % 10))"
   kill -9 "$server" 2>/dev/null || true
   wait $! || true
-  tvchange -ay vg0/v
+  tvchange -ay vg0/v >/dev/null
   [ "$(shown v)" = second ] || fail "round $i: v shows $(shown v)"
   tvchange -an vg0/v
   [ "$(names)" = "pool0 v v_premerge" ]
