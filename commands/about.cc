@@ -35,11 +35,14 @@ int run_version(Invocation& call) {
 constexpr CommandSpec help_command{.name = "help",
                                    .summary = "Explain a command, or list all.",
                                    .operands = help_operands,
-                                   .run = run_help};
+                                   .run = run_help,
+                                   .test_mode = TestMode::harmless};
 static_assert(well_formed(help_command));
 
-constexpr CommandSpec version_command{
-    .name = "version", .summary = "Show the version.", .run = run_version};
+constexpr CommandSpec version_command{.name = "version",
+                                      .summary = "Show the version.",
+                                      .run = run_version,
+                                      .test_mode = TestMode::harmless};
 static_assert(well_formed(version_command));
 
 }  // namespace thinvol

@@ -10,6 +10,11 @@ namespace {
 Result<bool> wanted(Invocation& call, Session& session, const FoundThin& v) {
     const bool automatic = call.value("activate") == "ay";
     if (automatic && !TRY(autoactivates(session.catalog, v.thin.lv.id))) return false;
+    if (v.thin.merging != Merging::no) {
+        call.warn(
+            fmt::format("{} is to replace its origin, and was not activated.", v.full_name()));
+        return false;
+    }
     if (!v.thin.skip_activation || call.has("ignoreactivationskip")) return true;
     if (!automatic)
         call.warn(fmt::format(
@@ -48,7 +53,13 @@ int change_activation(Invocation& call, Session& session, std::vector<FoundThin>
     for (const PoolBatch& batch : TRY_OR_FAIL(call, by_pool(session, volumes))) {
         const auto done = on ? activate(session, batch.group, batch.pool, batch.lv_ids)
                              : deactivate(session, batch.pool, batch.lv_ids);
-        if (!done) status = call.fail(done.error());
+        if (!done) {
+            status = call.fail(done.error());
+            continue;
+        }
+        for (const auto& warning : done->warnings) call.warn(warning);
+        for (const auto& name : done->names)
+            call.say("Merged: {}/{} is what its snapshot was.", batch.group.name, name);
     }
     return status;
 }

@@ -29,6 +29,8 @@ enum class Value {
     selection,
     file,
     name,  // of something new
+    name_pattern,
+    tag,
     group,
     pool,
     thin,
@@ -75,6 +77,10 @@ struct Conflict {
     std::string_view other;
 };
 
+// What --test does: the command changes nothing anyway, all is done to a copy (rehearsal.h), or it
+// is refused.
+enum class TestMode { refused, harmless, rehearsed };
+
 class Invocation;
 
 struct CommandSpec {
@@ -86,6 +92,7 @@ struct CommandSpec {
     std::span<const std::string_view> examples{};
     std::string_view instead_of_operands{};  // an option: given it or the operands, never both
     int (*run)(Invocation& invocation);
+    TestMode test_mode = TestMode::refused;
     bool hidden = false;
 };
 

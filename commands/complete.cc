@@ -39,6 +39,7 @@ constexpr CommandSpec complete_command{.name = "complete",
                                        .summary = "Answer a shell that completes a command line.",
                                        .operands = operands,
                                        .run = run,
+                                       .test_mode = TestMode::harmless,
                                        .hidden = true};
 static_assert(well_formed(complete_command));
 

@@ -78,6 +78,7 @@ Result<NewPool> pool_wanted(Invocation& call, Session& session, const GroupRow& 
                                                  : config.flag("allocation.metadata_spare");
     apply_defaults(config, wanted.settings);
     apply_pool_settings(call, wanted.settings);
+    if (!creation.makes_volume) wanted.tags = call.values("addtag");
     // "Everything that is free" leaves room for the metadata and their spare.
     if (call.has("extents") && call.value("extents").find('%') != std::string::npos) {
         const auto free = TRY(FreeExtents::of(TRY(session.catalog.pvs(group.id)),

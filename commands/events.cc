@@ -53,7 +53,8 @@ constexpr CommandSpec events_command{.name = "events",
                                      .summary = "Show what happened to a pool in use.",
                                      .options = options,
                                      .operands = operands,
-                                     .run = run};
+                                     .run = run,
+                                     .test_mode = TestMode::harmless};
 static_assert(well_formed(events_command));
 
 }  // namespace thinvol

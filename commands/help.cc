@@ -63,7 +63,7 @@ std::string long_help_of(const CommandSpec& spec) {
 std::string help_of_all() {
     std::string text = "  thinvol COMMAND [options], or each command by its own name:\n\n";
     for (const CommandSpec* spec : all_commands()) {
-        if (!spec->hidden) text += fmt::format("    {:<12}{}\n", spec->name, spec->summary);
+        if (!spec->hidden) text += fmt::format("    {:<18}{}\n", spec->name, spec->summary);
     }
     return text + "\n  COMMAND --help says more of each.\n";
 }

@@ -8,6 +8,7 @@
 #include <boost/program_options.hpp>
 
 #include "commands/values.h"
+#include "libvm/rehearsal.h"
 
 namespace thinvol {
 namespace {
@@ -20,6 +21,7 @@ constexpr std::array common{
     OptionSpec{"version", 0, Value::none, "Show the version."},
     OptionSpec{"verbose", 'v', Value::none, "Say more.", true},
     OptionSpec{"quiet", 'q', Value::none, "Say less; twice: answer no to every question.", true},
+    OptionSpec{"test", 't', Value::none, "Check everything, and change nothing."},
     OptionSpec{"yes", 'y', Value::none, "Answer yes to every question."},
     OptionSpec{"config", 0, Value::setting, "A setting for this command alone.", true},
 };
@@ -173,6 +175,9 @@ Result<> Invocation::check(const std::vector<std::string>&) const {
             }
         }
     }
+    if (has("test") && spec_.test_mode == TestMode::refused)
+        return Error(Errc::invalid_argument,
+                     fmt::format("{} cannot be tried with --test.", spec_.name));
     for (const Conflict& c : spec_.conflicts) {
         if (has(c.one) && has(c.other))
             return Error(Errc::invalid_argument,
@@ -227,6 +232,12 @@ int Invocation::usage(std::string_view text) {
     err_ << "  " << spec_.name << ": " << text << '\n'
          << "  Run `" << spec_.name << " --help' for more information.\n";
     return exit_usage;
+}
+
+Result<Session> Invocation::session() const {
+    if (!has("test") || spec_.test_mode != TestMode::rehearsed) return Session::open(environment_);
+    err_ << "  TEST MODE: Metadata will NOT be updated and volumes will not be (de)activated.\n";
+    return open_rehearsal(environment_);
 }
 
 bool Invocation::confirm(const std::string& question) {

@@ -69,7 +69,8 @@ public:
     // Asks on stderr; no answer counts as no. Yes at once with -y, no with -qq.
     bool confirm(const std::string& question);
 
-    Result<Session> session() const { return Session::open(environment_); }
+    // With --test, of a command that honours it, a rehearsal.
+    Result<Session> session() const;
 
 private:
     Result<> check(const std::vector<std::string>& words) const;

@@ -2,7 +2,39 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <set>
+
+#include "libvm/tags.h"
+
 namespace thinvol {
+namespace {
+
+Result<std::vector<FoundVolume>> all_of(Session& session, const GroupRow& group) {
+    std::vector<FoundVolume> all;
+    for (PoolRow& pool : TRY(session.catalog.pools(group.id)))
+        all.push_back({group, std::move(pool.lv)});
+    for (ThinRow& thin : TRY(session.catalog.thins(group.id)))
+        all.push_back({group, std::move(thin.lv)});
+    return all;
+}
+
+Result<std::vector<FoundVolume>> tagged(Session& session, std::string_view tag) {
+    std::vector<FoundVolume> found;
+    std::map<std::int64_t, std::vector<FoundVolume>> groups;
+    for (const Taggable& object : TRY(find_tagged(session.catalog, tag))) {
+        auto [group, is_new] = groups.try_emplace(object.vg_id);
+        if (is_new) group->second = TRY(all_of(session, TRY(session.catalog.group(object.vg_id))));
+        for (const FoundVolume& volume : group->second) {
+            const bool whole_group = object.lv_id == 0 && object.pv_id == 0;
+            if (whole_group || volume.lv.id == object.lv_id) found.push_back(volume);
+        }
+    }
+    if (!found.empty()) return found;
+    return Error(Errc::not_found, fmt::format("No volume carries the tag {}", tag));
+}
+
+}  // namespace
 
 Result<FoundVolume> find_volume(Session& session, std::string_view text) {
     const Reference reference = TRY(parse_volume_reference(text));
@@ -41,18 +73,38 @@ Result<FoundThin> find_thin(Session& session, std::string_view text) {
     return FoundThin{std::move(found.group), std::move(thin)};
 }
 
+Result<std::vector<FoundVolume>> find_volumes(Session& session,
+                                              const std::vector<std::string>& operands) {
+    std::vector<FoundVolume> found;
+    std::set<std::int64_t> there;
+    for (const std::string& operand : operands) {
+        std::vector<FoundVolume> meant;
+        if (operand.starts_with('@')) {
+            meant = TRY(tagged(session, operand));
+        } else {
+            const Reference reference = TRY(parse_reference(operand));
+            if (reference.volume.empty())
+                meant = TRY(all_of(session, TRY(session.catalog.find_group(reference.group))));
+            else meant.push_back(TRY(find_volume(session, operand)));
+        }
+        for (FoundVolume& volume : meant) {
+            if (there.insert(volume.lv.id).second) found.push_back(std::move(volume));
+        }
+    }
+    return found;
+}
+
 Result<std::vector<FoundThin>> find_thins(Session& session,
                                           const std::vector<std::string>& operands) {
-    std::vector<FoundThin> found;
     for (const std::string& operand : operands) {
-        const Reference reference = TRY(parse_reference(operand));
-        if (!reference.volume.empty()) {
-            found.push_back(TRY(find_thin(session, operand)));
-            continue;
-        }
-        const GroupRow group = TRY(session.catalog.find_group(reference.group));
-        for (ThinRow& thin : TRY(session.catalog.thins(group.id)))
-            found.push_back({group, std::move(thin)});
+        if (operand.starts_with('@') || TRY(parse_reference(operand)).volume.empty()) continue;
+        TRY(find_thin(session, operand));
+    }
+    std::vector<FoundThin> found;
+    for (FoundVolume& volume : TRY(find_volumes(session, operands))) {
+        if (volume.lv.kind != LvKind::thin) continue;
+        ThinRow thin = TRY(session.catalog.thin(volume.lv.id));
+        found.push_back({std::move(volume.group), std::move(thin)});
     }
     return found;
 }

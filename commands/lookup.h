@@ -32,7 +32,11 @@ struct FoundThin {
 Result<FoundVolume> find_volume(Session& session, std::string_view text);
 Result<FoundPool> find_pool(Session& session, std::string_view text);
 Result<FoundThin> find_thin(Session& session, std::string_view text);
-// The thin volumes that operands mean: a group stands for all of its.
+// The pools and thin volumes that operands mean, each once: a group stands for all of its, "@tag"
+// for all that carry it or are in a group that does. A tag that nothing carries is not_found.
+Result<std::vector<FoundVolume>> find_volumes(Session& session,
+                                              const std::vector<std::string>& operands);
+// The same, but thin volumes only; a pool is refused where it is named.
 Result<std::vector<FoundThin>> find_thins(Session& session,
                                           const std::vector<std::string>& operands);
 // PVs of the group, by path.

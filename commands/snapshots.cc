@@ -1,12 +1,107 @@
 #include "commands/snapshots.h"
 
+#include <fmt/chrono.h>
+
+#include <filesystem>
+#include <set>
+
+#include "commands/idempotence.h"
 #include "commands/lookup.h"
 #include "commands/warnings.h"
 #include "libvm/config.h"
+#include "libvm/external_origin.h"
 
 namespace thinvol {
+namespace {
 
-int make_snapshot(Invocation& call) {
+void replace_all(std::string& text, std::string_view what, std::string_view with) {
+    for (std::size_t at = text.find(what); at != std::string::npos;
+         at = text.find(what, at + with.size()))
+        text.replace(at, what.size(), with);
+}
+
+// "{origin}" stands for the volume's name, "{time}" for the moment, in UTC.
+std::string name_from(std::string pattern, const std::string& origin, std::int64_t now) {
+    replace_all(pattern, "{origin}", origin);
+    replace_all(pattern, "{time}",
+                fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(static_cast<std::time_t>(now))));
+    return pattern;
+}
+
+Error another_pool(const FoundThin& one, const FoundThin& other) {
+    return {Errc::invalid_argument,
+            fmt::format("{} and {} are in different pools, which have no instant in common: take "
+                        "their snapshots pool by pool",
+                        one.full_name(), other.full_name())};
+}
+
+Result<MakeVolumesRequest> wanted_of(Invocation& call, const Session& session,
+                                     const std::vector<FoundThin>& origins, bool skip) {
+    MakeVolumesRequest wanted;
+    const std::int64_t now = session.now();
+    std::set<std::string> names;
+    for (const FoundThin& origin : origins) {
+        if (origin.thin.pool_id != origins.front().thin.pool_id)
+            return another_pool(origins.front(), origin);
+        MakeVolumesRequest::One one;
+        one.name = name_from(call.value_or("name", ""), origin.thin.lv.name, now);
+        if (!one.name.empty() && !names.insert(one.name).second)
+            return Error(Errc::invalid_argument,
+                         fmt::format("{} snapshots cannot all be named \"{}\": give a pattern "
+                                     "with {{origin}} in it, such as --name '{{origin}}-{}'",
+                                     origins.size(), one.name, one.name));
+        one.origin_id = origin.thin.lv.id;
+        one.read_only = call.value_or("permission", "rw") == "r";
+        one.skip_activation = skip;
+        one.tags = call.values("addtag");
+        wanted.volumes.push_back(std::move(one));
+    }
+    return wanted;
+}
+
+// Whether each has its snapshot of that name already.
+Result<bool> is_so(Session& session, const GroupRow& group, const MakeVolumesRequest& wanted) {
+    for (const auto& one : wanted.volumes) {
+        const auto lv = TRY(session.catalog.lookup_lv(group.id, one.name));
+        if (!lv || lv->kind != LvKind::thin) return false;
+        if (TRY(session.catalog.thin(lv->id)).origin_id != one.origin_id) return false;
+    }
+    return true;
+}
+
+// A thin volume is an origin within its own pool: then it is a snapshot like any other.
+Result<> check_same_pool(const Invocation& call, Session& session, const FoundThin& origin) {
+    const FoundPool pool = TRY(find_pool(session, call.value("thinpool")));
+    if (origin.thin.pool_id == pool.pool.lv.id) return {};
+    return Error(
+        Errc::unsupported,
+        fmt::format("{} is not in pool {}: an external origin is a file or block device, a "
+                    "thin volume is an origin within its pool",
+                    origin.full_name(), pool.full_name()));
+}
+
+int make_over_external_origin(Invocation& call, const std::string& path) {
+    Session session = TRY_OR_FAIL(call, call.session());
+    const FoundPool found = TRY_OR_FAIL(call, find_pool(session, call.value("thinpool")));
+    const ExternalOrigin origin = TRY_OR_FAIL(call, find_external_origin(path));
+    MakeVolumesRequest::One one;
+    one.name = call.value_or("name", "");
+    one.size = TRY_OR_FAIL(call, volume_size(found.group, found.pool, origin.size));
+    one.read_only = call.value_or("permission", "rw") == "r";
+    one.skip_activation = call.value_or("setactivationskip", "n") == "y";
+    one.tags = call.values("addtag");
+    one.external_origin = to_text(origin);
+    const auto made = TRY_OR_FAIL(call, create_volumes(session, found.group, found.pool, {{one}}));
+    for (const auto& warning : made.warnings) call.warn(warning);
+    call.say("Logical volume \"{}\" created over {}, which must not change any more.",
+             made.names.front(), origin.path);
+    return exit_ok;
+}
+
+}  // namespace
+
+int make_snapshots(Invocation& call, const std::vector<std::string>& operands,
+                   bool several_allowed) {
     if (call.has("size") || call.has("extents")) {
         return call.usage(
             "A thin snapshot has no size of its own: it shares its origin's blocks, and takes new "
@@ -14,20 +109,41 @@ int make_snapshot(Invocation& call) {
             "Leave --size and --extents out.");
     }
     Session session = TRY_OR_FAIL(call, call.session());
-    const FoundThin origin = TRY_OR_FAIL(call, find_thin(session, call.operands().front()));
-    const PoolRow pool = TRY_OR_FAIL(call, session.catalog.pool(origin.thin.pool_id));
-    MakeVolumesRequest::One one;
-    one.name = call.value_or("name", "");
-    one.origin_id = origin.thin.lv.id;
-    one.read_only = call.value_or("permission", "rw") == "r";
-    const Config config = TRY_OR_FAIL(call, Config::load(session, origin.group.id, pool.lv.id));
-    one.skip_activation = call.has("setactivationskip") ? call.value("setactivationskip") == "y"
-                                                        : config.flag("activation.skip_snapshots");
-    const auto made = TRY_OR_FAIL(call, create_volumes(session, origin.group, pool, {{one}}));
+    std::vector<FoundThin> origins;
+    if (several_allowed) origins = TRY_OR_FAIL(call, find_thins(session, operands));
+    else origins.push_back(TRY_OR_FAIL(call, find_thin(session, operands.front())));
+    if (origins.empty()) return call.fail({Errc::not_found, "no thin volume is meant"});
+    if (call.has("thinpool")) TRY_OR_FAIL(call, check_same_pool(call, session, origins.front()));
+    const GroupRow& group = origins.front().group;
+    const PoolRow pool = TRY_OR_FAIL(call, session.catalog.pool(origins.front().thin.pool_id));
+    const Config config = TRY_OR_FAIL(call, Config::load(session, group.id, pool.lv.id));
+    const bool skip = call.has("setactivationskip") ? call.value("setactivationskip") == "y"
+                                                    : config.flag("activation.skip_snapshots");
+    const MakeVolumesRequest wanted = TRY_OR_FAIL(call, wanted_of(call, session, origins, skip));
+    if (call.has(idempotent_option.name) && TRY_OR_FAIL(call, is_so(session, group, wanted)))
+        return exit_ok;
+    const auto made = TRY_OR_FAIL(call, create_volumes(session, group, pool, wanted));
     for (const auto& warning : made.warnings) call.warn(warning);
-    warn_of_space(call, session, origin.group, pool, made.pool);
-    call.say("Logical volume \"{}\" created.", made.names.front());
+    for (const std::string& name : made.names) call.say("Logical volume \"{}\" created.", name);
+    warn_of_space(call, session, group, pool, made.pool);
+    if (skip) {
+        const bool one = made.names.size() == 1;
+        call.say("Activation skips {}: tvchange -ay -K {}/{} activates {}, tvchange -kn ends that.",
+                 one ? "it" : "them", group.name, one ? made.names.front() : "NAME",
+                 one ? "it" : "one");
+    }
     return exit_ok;
+}
+
+int make_by_tvcreate(Invocation& call) {
+    const std::string& origin = call.operands().front();
+    if (call.has("thinpool")) {
+        std::error_code error;
+        if (std::filesystem::is_regular_file(origin, error) ||
+            std::filesystem::is_block_file(origin, error))
+            return make_over_external_origin(call, origin);
+    }
+    return make_snapshots(call, {origin}, false);
 }
 
 }  // namespace thinvol

@@ -14,6 +14,7 @@ constexpr const CommandSpec* commands[] = {
     &pool_command,
     &tvchange,
     &tvcheck,
+    &tvconvert,
     &tvcreate,
     &tvdelta,
     &tvdisplay,

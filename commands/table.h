@@ -22,6 +22,7 @@ extern const CommandSpec man_command;
 extern const CommandSpec pool_command;
 extern const CommandSpec tvchange;
 extern const CommandSpec tvcheck;
+extern const CommandSpec tvconvert;
 extern const CommandSpec tvcreate;
 extern const CommandSpec tvdelta;
 extern const CommandSpec tvdisplay;

@@ -1,11 +1,11 @@
 #include "commands/activation.h"
 #include "commands/lending.h"
 #include "commands/pool_settings.h"
+#include "commands/properties.h"
 #include "commands/select.h"
 #include "commands/setting_change.h"
 #include "commands/table.h"
-#include "libvm/autoactivation.h"
-#include "libvm/reconcile.h"
+#include "commands/tagging.h"
 
 namespace thinvol {
 namespace {
@@ -20,6 +20,8 @@ constexpr OptionSpec options[] = {
     {"setactivationskip", 'k', Value::yes_no,
      "Flag the volumes to be skipped by activation, or clear the flag."},
     {"permission", 'p', Value::permission, "Whether the volumes may be written."},
+    addtag_option,
+    deltag_option,
     zero_option,
     discards_option,
     error_when_full_option,
@@ -38,43 +40,20 @@ constexpr Conflict conflicts[] = {
     {"lend", "return"}, {"lend", "activate"}, {"return", "activate"}, {"setting", "activate"},
     {"all", "setting"}, {"all", "unset"},     {"unset", "activate"}};
 constexpr OperandSpec operands[] = {
-    {"VG|VG/LV", Value::group_or_volume,
-     "Thin volumes, a group for all in it; or pools, for what is a pool's.", true, true},
+    {"VG|VG/LV|@Tag", Value::group_or_volume,
+     "Thin volumes, a group or tag for all of its; or pools, for what is a pool's.", true, true},
 };
 constexpr std::string_view examples[] = {
     "tvchange -ay vg0/root",
     "tvchange -ay -K vg0/snap",
     "tvchange -an vg0",
+    "tvchange --addtag nightly vg0/root",
     "tvchange -an -S lv_tags=nightly",
     "tvchange -aay --all",
     "tvchange --setting autoextend.data_threshold=80 vg0/pool0",
     "tvchange --errorwhenfull y vg0/pool0",
     "tvchange --lend kernel vg0/pool0",
     "tvchange --return --adopt 7=copy,10g vg0/pool0"};
-
-Result<> change_properties(Invocation& call, Session& session,
-                           const std::vector<FoundThin>& volumes) {
-    const std::vector<PoolBatch> pools = TRY(by_pool(session, volumes));
-    for (const PoolBatch& batch : pools) TRY(check_changeable(session, batch.group, batch.pool));
-    auto transaction = TRY(session.catalog.begin());
-    for (const FoundThin& v : volumes) {
-        if (call.has("setactivationskip"))
-            TRY(session.catalog.set_skip_activation(v.thin.lv.id,
-                                                    call.value("setactivationskip") == "y"));
-        if (call.has("setautoactivation"))
-            TRY(set_autoactivation(session.catalog, v.thin.lv.id,
-                                   call.value("setautoactivation") == "y"));
-        if (call.has("permission"))
-            TRY(session.catalog.set_read_only(v.thin.lv.id, call.value("permission") == "r"));
-    }
-    TRY(std::move(transaction).commit());
-    for (const auto& warning : TRY(announce_change(session, volumes.front().group)).warnings)
-        call.warn(warning);
-    for (const PoolBatch& batch : pools)
-        TRY(ask_if_served(session.environment, batch.pool, new_request(RefreshRequest{})));
-    for (const FoundThin& v : volumes) call.say("Logical volume {} changed.", v.full_name());
-    return {};
-}
 
 int change_pools(Invocation& call, Session& session) {
     for (const auto& operand : TRY_OR_FAIL(call, selected_operands(call, Selected::pools))) {
@@ -92,20 +71,24 @@ int run(Invocation& call) {
         if (call.has(option) && !call.has("return"))
             return call.usage(fmt::format("--{} goes with --return.", option));
     }
+    if (call.has("test") && (call.has("lend") || call.has("return")))
+        return call.usage("--lend and --return cannot be tried with --test.");
     if (call.has("lend") || call.has("return")) return change_lending(call);
     const bool properties =
         call.has("setactivationskip") || call.has("permission") || call.has("setautoactivation");
     const bool of_pools = has_pool_settings(call);
     const bool of_settings = call.has("setting") || call.has("unset");
-    if (!properties && !of_pools && !of_settings && !call.has("activate"))
+    const bool tags = call.has(addtag_option.name) || call.has(deltag_option.name);
+    if (!properties && !of_pools && !of_settings && !tags && !call.has("activate"))
         return call.usage(
-            "Please give -a, -k, -p, a setting of a pool, --setting, --lend or --return.");
+            "Please give -a, -k, -p, a tag, a setting of a pool, --setting, --lend or --return.");
     if (of_pools && (properties || call.has("activate")))
         return call.usage("Settings of pools are changed by themselves: leave -a, -k and -p.");
     if (of_settings && (properties || of_pools))
         return call.usage("--setting and --unset go by themselves.");
     if (of_settings) return change_settings(call);
     Session session = TRY_OR_FAIL(call, call.session());
+    if (tags) TRY_OR_FAIL(call, change_tags(call, session));
     if (of_pools) return change_pools(call, session);
     std::vector<std::string> wanted = TRY_OR_FAIL(call, selected_operands(call, Selected::thins));
     if (call.has("all")) {
@@ -129,7 +112,8 @@ constexpr CommandSpec tvchange{
     .conflicts = conflicts,
     .examples = examples,
     .instead_of_operands = "all",
-    .run = run};
+    .run = run,
+    .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvchange));
 
 }  // namespace thinvol

@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
 #include "commands/creation.h"
+#include "commands/idempotence.h"
 #include "commands/lookup.h"
 #include "commands/pool_settings.h"
 #include "commands/snapshots.h"
 #include "commands/table.h"
+#include "commands/tagging.h"
 #include "commands/warnings.h"
 #include "libvm/sizes.h"
 
@@ -19,7 +21,9 @@ constexpr OptionSpec options[] = {
     {"thin", 'T', Value::none, "A thin pool or thin volume; the operand is VG or VG/Pool."},
     {"thinpool", 0, Value::text, "The pool, as Pool or VG/Pool."},
     {"type", 0, Value::text, "thin or thin-pool."},
-    {"snapshot", 's', Value::none, "A snapshot of the thin volume that is the operand."},
+    {"snapshot", 's', Value::none,
+     "A snapshot of the thin volume that is the operand; or with --thinpool VG/Pool a volume over "
+     "the file or block device that is the operand, which is only read and must not change."},
     {"chunksize", 'c', Value::chunk_size,
      "Unit of allocation and sharing of a new pool: 64k to 1g, a multiple of 64k."},
     {"poolmetadatasize", 0, Value::size, "Size of a new pool's metadata."},
@@ -32,6 +36,8 @@ constexpr OptionSpec options[] = {
     {"permission", 'p', Value::permission, "Whether the volume may be written."},
     {"setactivationskip", 'k', Value::yes_no,
      "Whether activation of the volume is skipped without -K."},
+    addtag_option,
+    idempotent_option,
     {"activate", 'a', Value::activation, "Whether the volume is activated; n unless given."},
 };
 constexpr OperandSpec operands[] = {
@@ -58,6 +64,7 @@ Result<> make_volume(Invocation& call, Session& session, const GroupRow& group,
     one.size = rounded;
     one.read_only = call.value_or("permission", "rw") == "r";
     one.skip_activation = call.value_or("setactivationskip", "n") == "y";
+    one.tags = call.values("addtag");
     const auto made = TRY(create_volumes(session, group, pool, {{one}}));
     for (const auto& warning : made.warnings) call.warn(warning);
     warn_of_overcommitment(call, session, group, pool);
@@ -70,14 +77,26 @@ Result<> make_volume(Invocation& call, Session& session, const GroupRow& group,
     return {};
 }
 
+// Whether the volume that is asked for is there, in that pool and of that size.
+Result<bool> is_so(Invocation& call, Session& session, const GroupRow& group, const PoolRow& pool) {
+    const auto lv = TRY(session.catalog.lookup_lv(group.id, call.value_or("name", "")));
+    if (!lv || lv->kind != LvKind::thin) return false;
+    const ThinRow thin = TRY(session.catalog.thin(lv->id));
+    const SizeArgument size = TRY(parse_size(call.value("virtualsize"), 'm'));
+    return thin.pool_id == pool.lv.id && thin.size == TRY(volume_size(group, pool, size.size));
+}
+
 Result<> make(Invocation& call, const Creation& creation) {
     Session session = TRY(call.session());
     const GroupRow group = TRY(session.catalog.find_group(creation.group));
-    // Before the pool is made, so that a wrong name leaves nothing.
-    if (creation.makes_volume && call.has("name") && creation.makes_pool)
-        TRY(session.catalog.check_new_name(group, call.value("name")));
+    const bool idempotent = call.has(idempotent_option.name);
     std::string pool_name = creation.pool;
-    if (creation.makes_pool) {
+    const auto there = TRY(session.catalog.lookup_lv(group.id, pool_name));
+    const bool pool_is_so = idempotent && there && there->kind == LvKind::pool && !there->pending;
+    // Before the pool is made, so that a wrong name leaves nothing.
+    if (creation.makes_volume && call.has("name") && creation.makes_pool && !pool_is_so)
+        TRY(session.catalog.check_new_name(group, call.value("name")));
+    if (creation.makes_pool && !pool_is_so) {
         TRY(settle_group(session, group));
         const auto made =
             TRY(create_pool(session, group, TRY(pool_wanted(call, session, group, creation))));
@@ -91,11 +110,12 @@ Result<> make(Invocation& call, const Creation& creation) {
         return Error(Errc::not_found,
                      fmt::format("Pool {} not found in Volume group {}.", pool_name, group.name));
     const FoundPool pool = TRY(find_pool(session, group.name + "/" + pool_name));
+    if (idempotent && TRY(is_so(call, session, group, pool.pool))) return {};
     return make_volume(call, session, group, pool.pool);
 }
 
 int run(Invocation& call) {
-    if (call.has("snapshot")) return make_snapshot(call);
+    if (call.has("snapshot")) return make_by_tvcreate(call);
     const auto creation = creation_of(call);
     if (!creation)
         return creation.error().code == Errc::unsupported ? call.fail(creation.error())
@@ -112,7 +132,8 @@ constexpr CommandSpec tvcreate{.name = "tvcreate",
                                .operands = operands,
                                .conflicts = conflicts,
                                .examples = examples,
-                               .run = run};
+                               .run = run,
+                               .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvcreate));
 
 }  // namespace thinvol

@@ -136,7 +136,8 @@ constexpr CommandSpec tvdelta{.name = "tvdelta",
                               .conflicts = conflicts,
                               .examples = examples,
                               .instead_of_operands = device_option.name,
-                              .run = run};
+                              .run = run,
+                              .test_mode = TestMode::harmless};
 static_assert(well_formed(tvdelta));
 
 }  // namespace thinvol

@@ -40,7 +40,8 @@ int run(Invocation& call) {
 constexpr CommandSpec tvdisplay{.name = "tvdisplay",
                                 .summary = "Show thin volumes and pools in detail.",
                                 .operands = operands,
-                                .run = run};
+                                .run = run,
+                                .test_mode = TestMode::harmless};
 static_assert(well_formed(tvdisplay));
 
 }  // namespace thinvol

@@ -74,7 +74,8 @@ constexpr CommandSpec tvdmtable{
     .options = options,
     .operands = operands,
     .examples = examples,
-    .run = run};
+    .run = run,
+    .test_mode = TestMode::harmless};
 static_assert(well_formed(tvdmtable));
 
 }  // namespace thinvol

@@ -120,7 +120,8 @@ constexpr CommandSpec tvdump{.name = "tvdump",
                              .operands = operands,
                              .examples = examples,
                              .instead_of_operands = device_option.name,
-                             .run = run};
+                             .run = run,
+                             .test_mode = TestMode::harmless};
 static_assert(well_formed(tvdump));
 
 }  // namespace thinvol

@@ -34,7 +34,8 @@ constexpr CommandSpec tvextend{.name = "tvextend",
                                .operands = operands,
                                .conflicts = conflicts,
                                .examples = examples,
-                               .run = run};
+                               .run = run,
+                               .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvextend));
 
 }  // namespace thinvol

@@ -1,4 +1,5 @@
 #include "commands/group_options.h"
+#include "commands/idempotence.h"
 #include "commands/table.h"
 #include "libvm/groups.h"
 #include "libvm/sizes.h"
@@ -12,6 +13,7 @@ constexpr OptionSpec options[] = {
     set_autoactivation_option,
     allocation_option,
     group_addtag_option,
+    idempotent_option,
 };
 constexpr OperandSpec operands[] = {
     {"VG", Value::name, "Name of the new volume group."},
@@ -19,6 +21,14 @@ constexpr OperandSpec operands[] = {
      true},
 };
 constexpr std::string_view examples[] = {"truncate -s 2G pv0.img && tvgcreate vg0 pv0.img"};
+
+// Whether there is such a group, of just these physical volumes.
+Result<bool> is_so(Session& session, const NewGroup& wanted) {
+    const auto group = session.catalog.find_group(wanted.name);
+    if (!group) return false;
+    for (const std::string& path : wanted.pv_paths) TRY(find_pv(session, *group, path));
+    return TRY(session.catalog.pvs(group->id)).size() == wanted.pv_paths.size();
+}
 
 int run(Invocation& call) {
     TRY_OR_FAIL(call, check_group_options(call));
@@ -32,6 +42,8 @@ int run(Invocation& call) {
         if (size.sign != Sign::none) return call.usage("Size may not have a sign.");
         wanted.extent_size = to_sectors(size.size);
     }
+    if (call.has(idempotent_option.name) && TRY_OR_FAIL(call, is_so(session, wanted)))
+        return exit_ok;
     const auto result = TRY_OR_FAIL(
         call, create_group(session, wanted, [&](const std::string& q) { return call.confirm(q); }));
     for (const auto& path : result.prepared)
@@ -52,7 +64,8 @@ constexpr CommandSpec tvgcreate{.name = "tvgcreate",
                                 .options = options,
                                 .operands = operands,
                                 .examples = examples,
-                                .run = run};
+                                .run = run,
+                                .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvgcreate));
 
 }  // namespace thinvol

@@ -29,7 +29,8 @@ int run(Invocation& call) {
 constexpr CommandSpec tvgextend{.name = "tvgextend",
                                 .summary = "Add physical volumes to a volume group.",
                                 .operands = operands,
-                                .run = run};
+                                .run = run,
+                                .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvgextend));
 
 }  // namespace thinvol

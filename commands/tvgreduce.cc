@@ -50,7 +50,8 @@ constexpr CommandSpec tvgreduce{.name = "tvgreduce",
                                 .summary = "Remove physical volumes from a volume group.",
                                 .options = options,
                                 .operands = operands,
-                                .run = run};
+                                .run = run,
+                                .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvgreduce));
 
 }  // namespace thinvol

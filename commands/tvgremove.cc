@@ -48,7 +48,8 @@ constexpr CommandSpec tvgremove{.name = "tvgremove",
                                 .summary = "Remove volume groups with all that is in them.",
                                 .options = options,
                                 .operands = operands,
-                                .run = run};
+                                .run = run,
+                                .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvgremove));
 
 }  // namespace thinvol

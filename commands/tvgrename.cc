@@ -21,8 +21,11 @@ int run(Invocation& call) {
 
 }  // namespace
 
-constexpr CommandSpec tvgrename{
-    .name = "tvgrename", .summary = "Rename a volume group.", .operands = operands, .run = run};
+constexpr CommandSpec tvgrename{.name = "tvgrename",
+                                .summary = "Rename a volume group.",
+                                .operands = operands,
+                                .run = run,
+                                .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvgrename));
 
 }  // namespace thinvol

@@ -17,7 +17,8 @@ constexpr CommandSpec tvgs{.name = "tvgs",
                            .summary = "Report volume groups.",
                            .options = options,
                            .operands = operands,
-                           .run = run};
+                           .run = run,
+                           .test_mode = TestMode::harmless};
 static_assert(well_formed(tvgs));
 
 }  // namespace thinvol

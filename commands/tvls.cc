@@ -81,7 +81,8 @@ constexpr CommandSpec tvls{.name = "tvls",
                            .conflicts = conflicts,
                            .examples = examples,
                            .instead_of_operands = device_option.name,
-                           .run = run};
+                           .run = run,
+                           .test_mode = TestMode::harmless};
 static_assert(well_formed(tvls));
 
 }  // namespace thinvol

@@ -67,7 +67,8 @@ constexpr CommandSpec tvmetadatasize{
     .options = options,
     .conflicts = conflicts,
     .examples = examples,
-    .run = run};
+    .run = run,
+    .test_mode = TestMode::harmless};
 static_assert(well_formed(tvmetadatasize));
 
 }  // namespace thinvol

@@ -23,7 +23,8 @@ constexpr CommandSpec tvpvs{.name = "tvpvs",
                             .options = options,
                             .operands = operands,
                             .examples = examples,
-                            .run = run};
+                            .run = run,
+                            .test_mode = TestMode::harmless};
 static_assert(well_formed(tvpvs));
 
 }  // namespace thinvol

@@ -27,7 +27,8 @@ constexpr CommandSpec tvreduce{
     .operands = operands,
     .conflicts = conflicts,
     .examples = examples,
-    .run = run};
+    .run = run,
+    .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvreduce));
 
 }  // namespace thinvol

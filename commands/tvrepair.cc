@@ -1,11 +1,7 @@
-#include "commands/lookup.h"
 #include "commands/metadata_target.h"
+#include "commands/pool_repair.h"
 #include "commands/progress.h"
 #include "commands/table.h"
-#include "engine/metadata_builder.h"
-#include "engine/repair.h"
-#include "libvm/metadata_swap.h"
-#include "libvm/threaded_visitor.h"
 
 namespace thinvol {
 namespace {
@@ -23,60 +19,21 @@ constexpr OperandSpec operands[] = {inactive_pool_operand};
 constexpr std::string_view examples[] = {"tvrepair vg0/pool0",
                                          "tvrepair -i damaged.img -o repaired.img"};
 
-Result<RepairPlan> plan_and_warn(Invocation& call, const std::string& name, BlockQueue& device,
-                                 const PoolOverrides& known) {
-    const RepairAim aim = call.has("whole") ? RepairAim::whole : RepairAim::newest;
-    auto plan = TRY(within(name, plan_repair(device, known, aim)));
-    for (const std::string& note : plan.notes) call.warn(fmt::format("{}: {}", name, note));
-    return plan;
-}
-
-// Two threads: one reads, the other builds and writes. Says what was written.
-Result<std::string> build(const std::string& name, BlockQueue& source, const RepairPlan& plan,
-                          BlockQueue& target) {
-    MetadataBuilder builder(target, {.count_mapped = true});
-    ThreadedVisitor visitor(builder);
-    TRY(within(name, walk_contents(source, plan.contents,
-                                   {.subtrees = true, .judge = plan.survey.get()}, visitor)));
-    return fmt::format("{}: transaction id {}, {} volumes with {} mappings", name,
-                       plan.contents.pool.transaction_id.n, builder.volumes(), builder.mappings());
-}
-
 Result<std::string> repair_device(Invocation& call) {
     MetadataSource source = TRY(open_metadata_device(call.value("input"), MetadataAccess::read));
     source.watched = std::make_unique<WatchedQueue>(call, source.device(), source.device().size());
     const RepairPlan plan =
         TRY(plan_and_warn(call, source.name, source.device(), overrides_of(call)));
     MetadataSource target = TRY(open_metadata_target(call, call.value(target_option.name)));
-    return build(target.name, source.device(), plan, target.device());
-}
-
-// The old metadata stay as they are, and become the group's spare.
-Result<std::string> repair_pool(Invocation& call) {
-    Session session = TRY(call.session());
-    const FoundPool found = TRY(find_pool(session, call.operands().front()));
-    const std::string name = found.full_name();
-    const auto swap = TRY(MetadataSwap::begin(session, found.group, found.pool));
-    PoolOverrides known = overrides_of(call);
-    const PoolOverrides catalog = swap->known();
-    known.data_block_size = catalog.data_block_size;
-    known.data_blocks = catalog.data_blocks;
-    WatchedQueue old(call, swap->old(), swap->old().size());
-    RepairPlan plan = TRY(plan_and_warn(call, name, old, known));
-    if (!plan.superblock_used && !known.transaction_id)
-        plan.contents.pool.transaction_id = *catalog.transaction_id;
-    if (!call.confirm(fmt::format("Replace the metadata of {} by these?", name)))
-        return Error(Errc::exists, fmt::format("{} is left as it was", name));
-    auto written = TRY(build(name, old, plan, swap->fresh()));
-    for (const std::string& warning : TRY(swap->commit())) call.warn(warning);
-    return written + "; the old metadata are on the group's spare until it is used again";
+    return build_repaired(target.name, source.device(), plan, target.device());
 }
 
 int run(Invocation& call) {
     const bool pool = !call.has(target_option.name);
     if (pool == call.has("input"))
         return call.usage("Please give the damaged device and one to write to: --input, --output.");
-    const std::string written = TRY_OR_FAIL(call, pool ? repair_pool(call) : repair_device(call));
+    const std::string written =
+        TRY_OR_FAIL(call, pool ? repair_pool(call, call.operands().front()) : repair_device(call));
     call.say("{}", written);
     return exit_ok;
 }

@@ -30,7 +30,8 @@ constexpr CommandSpec tvresize{.name = "tvresize",
                                .operands = operands,
                                .conflicts = conflicts,
                                .examples = examples,
-                               .run = run};
+                               .run = run,
+                               .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvresize));
 
 }  // namespace thinvol

@@ -65,7 +65,8 @@ constexpr CommandSpec tvrmap{.name = "tvrmap",
                              .operands = operands,
                              .examples = examples,
                              .instead_of_operands = device_option.name,
-                             .run = run};
+                             .run = run,
+                             .test_mode = TestMode::harmless};
 static_assert(well_formed(tvrmap));
 
 }  // namespace thinvol

@@ -31,7 +31,8 @@ constexpr CommandSpec tvs{.name = "tvs",
                           .operands = operands,
                           .conflicts = conflicts,
                           .examples = examples,
-                          .run = run};
+                          .run = run,
+                          .test_mode = TestMode::harmless};
 static_assert(well_formed(tvs));
 
 }  // namespace thinvol

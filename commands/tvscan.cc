@@ -24,8 +24,10 @@ int run(Invocation& call) {
 
 }  // namespace
 
-constexpr CommandSpec tvscan{
-    .name = "tvscan", .summary = "List all thin volumes and pools.", .run = run};
+constexpr CommandSpec tvscan{.name = "tvscan",
+                             .summary = "List all thin volumes and pools.",
+                             .run = run,
+                             .test_mode = TestMode::harmless};
 static_assert(well_formed(tvscan));
 
 }  // namespace thinvol

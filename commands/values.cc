@@ -9,6 +9,7 @@
 #include "libvm/names.h"
 #include "libvm/settings.h"
 #include "libvm/sizes.h"
+#include "libvm/tags.h"
 
 namespace thinvol {
 namespace {
@@ -67,6 +68,8 @@ constexpr ValueKind kinds[] = {
     {Value::selection, "Criteria"},
     {Value::file, "File"},
     {Value::name, "Name"},
+    {Value::name_pattern, "Name|Pattern"},
+    {Value::tag, "Tag", {}, parses<parse_tag>},
     {Value::group, "VG"},
     {Value::pool, "VG/Pool"},
     {Value::thin, "VG/Thin"},

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 
@@ -97,8 +98,9 @@ PoolRow read_pool(const Statement& s) {
 }
 
 const std::string thin_query = fmt::format(
-    "SELECT {}, pool_id, thin_id, size_bytes, origin_id, skip_activation FROM thin JOIN lv "
-    "USING(id) ",
+    "SELECT {}, pool_id, thin_id, size_bytes, origin_id, skip_activation, merging, "
+    "external_origin FROM thin "
+    "JOIN lv USING(id) ",
     lv_columns);
 ThinRow read_thin(const Statement& s) {
     return {read_lv(s),
@@ -106,7 +108,9 @@ ThinRow read_thin(const Statement& s) {
             ThinId::checked(unsigned_of(s, 9) & ThinId::max),
             Bytes(unsigned_of(s, 10)),
             s.integer(11),
-            s.integer(12) != 0};
+            s.integer(12) != 0,
+            static_cast<Merging>(std::clamp<std::int64_t>(s.integer(13), 0, 2)),
+            s.is_null(14) ? "" : s.text(14)};
 }
 
 constexpr const char* segment_columns =
@@ -348,12 +352,16 @@ Result<std::int64_t> Catalog::add_pool(const PoolRow& r) {
 }
 Result<std::int64_t> Catalog::add_thin(const ThinRow& r) {
     const std::int64_t id = TRY(add_lv(db_, r.lv));
-    TRY(
-        db_.run("INSERT INTO thin(id, vg_id, pool_id, thin_id, size_bytes, origin_id, "
-                "skip_activation) VALUES(?,?,?,?,?,?,?)",
-                id, r.lv.vg_id, r.pool_id, std::int64_t{r.thin_id.n()}, signed_of(r.size.n),
-                r.origin_id == 0 ? std::optional<std::int64_t>() : std::optional(r.origin_id),
-                std::int64_t{r.skip_activation}));
+    Statement statement =
+        TRY(db_.prepare("INSERT INTO thin(id, vg_id, pool_id, thin_id, size_bytes, origin_id, "
+                        "skip_activation, external_origin) VALUES(?,?,?,?,?,?,?,?)"));
+    statement.bind(id).bind(r.lv.vg_id).bind(r.pool_id).bind(std::int64_t{r.thin_id.n()});
+    statement.bind(signed_of(r.size.n));
+    statement.bind(r.origin_id == 0 ? std::optional<std::int64_t>() : std::optional(r.origin_id));
+    statement.bind(std::int64_t{r.skip_activation});
+    if (r.external_origin.empty()) statement.bind(nullptr);
+    else statement.bind(std::string_view(r.external_origin));
+    TRY(statement.step());
     return id;
 }
 Result<std::int64_t> Catalog::add_spare(const LvRow& r) { return add_lv(db_, r); }

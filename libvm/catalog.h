@@ -4,8 +4,7 @@
 // Invariants  (1) it is the authority for names and layout; the pool's metadata are for data
 //             (2) triggers write each change of a group's rows to vg_log too, for pv_log.h
 //             (3) ids are never reused; a thin id of a pool is given once
-//             (4) a row that is `pending` belongs to the operation recorded for its pool, and is
-//                 not shown
+//             (4) a `pending` row belongs to its pool's recorded operation, and is not shown
 // Errors      as Database's; unsupported when a newer program wrote the catalog
 // Threads     one connection, one thread at a time
 // Source      LVM2's metadata areas, in tables
@@ -46,7 +45,6 @@ struct PvRow {
 };
 
 enum class LvKind { pool, thin, spare };
-
 struct LvRow {
     std::int64_t id = 0;
     std::int64_t vg_id = 0;
@@ -73,6 +71,7 @@ struct PoolRow {
     LentTo lent_to = LentTo::nobody;
 };
 
+enum class Merging { no, yes, keeping };  // into its origin, once neither is in use: merges.h
 struct ThinRow {
     LvRow lv;
     std::int64_t pool_id = 0;
@@ -80,10 +79,11 @@ struct ThinRow {
     Bytes size{};
     std::int64_t origin_id = 0;  // 0: none, or gone
     bool skip_activation = false;
+    Merging merging = Merging::no;
+    std::string external_origin{};  // external_origin.h; empty: none
 };
 
 enum class SegmentRole { data, metadata, spare, log };
-
 struct SegmentRow {
     std::int64_t id = 0;
     std::int64_t vg_id = 0;

@@ -30,6 +30,7 @@ struct Environment {
     std::filesystem::path lock_dir;             // empty: `locks` in the state directory
     std::string sqlite_vfs;                     // empty: that of catalog_vfs.h
     std::vector<std::string> config_options{};  // "section.name=value", before all else
+    bool rehearsal = false;                     // nothing is to be changed: rehearsal.h
 
     // From the process's environment variables and user. Creates nothing.
     static Result<Environment> from_process();

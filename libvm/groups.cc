@@ -164,6 +164,7 @@ Result<GroupResult> rename_group(Session& session, const GroupRow& group, const 
 }
 
 Result<> settle_group(Session& session, const GroupRow& group) {
+    if (session.environment.rehearsal) return {};
     for (const PoolRow& pool : TRY(session.catalog.unfinished_pools(group.id))) {
         auto opened = LocalPool::open(session, group, pool);
         if (opened || opened.error().code == Errc::busy || !pool.lv.pending) continue;

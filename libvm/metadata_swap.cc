@@ -41,7 +41,7 @@ Result<> clear(BlockQueue& device) {
 }  // namespace
 
 Result<std::unique_ptr<MetadataSwap>> MetadataSwap::begin(Session& session, const GroupRow& group,
-                                                          const PoolRow& pool) {
+                                                          const PoolRow& pool, Spare contents) {
     TRY(check_group_usable(session, group));
     const std::string name = fmt::format("{}/{}", group.name, pool.lv.name);
     auto lock = FileLock::try_exclusive(session.environment.lock_path(pool.lv.uuid));
@@ -62,7 +62,7 @@ Result<std::unique_ptr<MetadataSwap>> MetadataSwap::begin(Session& session, cons
                          std::move(spare_lock), spare.id));
     swap->devices_ = TRY(PoolDevices::open(session, group, pool, false, nullptr, true));
     swap->fresh_ = TRY(swap->devices_->beside(session, group, spare.id, SegmentRole::spare));
-    TRY(within(spare.name, clear(*swap->fresh_)));
+    if (contents == Spare::cleared) TRY(within(spare.name, clear(*swap->fresh_)));
     return swap;
 }
 

@@ -20,8 +20,10 @@ namespace thinvol {
 
 class MetadataSwap {
 public:
+    enum class Spare { cleared, kept };  // what is on it is to be taken as it is
     static Result<std::unique_ptr<MetadataSwap>> begin(Session& session, const GroupRow& group,
-                                                       const PoolRow& pool);
+                                                       const PoolRow& pool,
+                                                       Spare spare = Spare::cleared);
     BlockQueue& old() { return devices_->metadata(); }
     BlockQueue& fresh() { return *fresh_; }
     // What the catalog knows of the pool: for metadata that lack it.

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "libvm/control_protocol.h"
+#include "libvm/external_origin.h"
 #include "libvm/nbd_connection.h"
 
 namespace thinvol {
@@ -75,7 +76,10 @@ Result<> NbdServer::add(const ThinRow& row) {
     exported->lv_id = row.lv.id;
     exported->name = row.lv.name;
     exported->thin_id = row.thin_id;
-    exported->volume = TRY(pool_.open_volume(row.thin_id, row.size, row.lv.read_only));
+    if (!row.external_origin.empty())
+        exported->external_origin = TRY(open_external_origin(row.external_origin));
+    exported->volume = TRY(pool_.open_volume(row.thin_id, row.size, row.lv.read_only,
+                                             exported->external_origin.get()));
     exports_.emplace(row.lv.id, std::move(exported));
     return {};
 }

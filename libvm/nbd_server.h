@@ -26,6 +26,7 @@ class NbdConnection;
 struct NbdExport {
     std::int64_t lv_id = 0;
     std::string name;
+    std::unique_ptr<BlockQueue> external_origin{};
     Volume* volume = nullptr;
     ThinId thin_id{};
     std::uint32_t clients = 0;  // past negotiation

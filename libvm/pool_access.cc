@@ -6,6 +6,7 @@
 
 #include "libvm/pool_lending.h"
 #include "libvm/reconcile.h"
+#include "libvm/rehearsal.h"
 #include "libvm/server_process.h"
 
 namespace thinvol {
@@ -132,6 +133,7 @@ PoolRequest new_request(decltype(PoolRequest::what) what) { return {new_uuid(), 
 Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool,
                              const PoolRequest& request) {
     TRY(check_group_usable(session, group));
+    if (session.environment.rehearsal) return rehearse(session, pool, request);
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
@@ -147,6 +149,7 @@ Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const Pool
 Result<PoolAnswer> ask_server(Session& session, const GroupRow& group, const PoolRow& pool,
                               const PoolRequest& request) {
     TRY(check_group_usable(session, group));
+    if (session.environment.rehearsal) return PoolAnswer{};
     auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
@@ -161,6 +164,12 @@ Result<PoolAnswer> ask_server(Session& session, const GroupRow& group, const Poo
 
 Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, const PoolRow& pool,
                                                 const PoolRequest& request) {
+    const bool asks_only = std::holds_alternative<StatusRequest>(request.what);
+    if (environment.rehearsal && !asks_only) {
+        auto status = TRY(ask_if_served(environment, pool, new_request(StatusRequest{})));
+        if (!status) return std::optional<PoolAnswer>();
+        return std::optional(TRY(rehearse_served(std::move(*status), request)));
+    }
     auto answer = try_server(environment, pool, request);
     if (!answer && answer.error().code == Errc::not_found) {
         // A server that was killed leaves its sockets behind.
@@ -181,6 +190,7 @@ Result<> stop_server(Session& session, const PoolRow& pool) {
     DeactivateRequest all;
     for (const ActiveVolume& v : status->active) all.lv_ids.push_back(v.lv_id);
     TRY(ask_if_served(session.environment, pool, new_request(all)));
+    if (session.environment.rehearsal) return {};
     await_server_end(session.environment, pool);
     return {};
 }

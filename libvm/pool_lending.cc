@@ -44,6 +44,17 @@ Result<> lend_pool(Session& session, const GroupRow& group, const PoolRow& pool,
     if (TRY(pool_status(session.environment, pool)))
         return Error(Errc::busy, fmt::format("pool {}/{} is active: tvchange -an its volumes first",
                                              group.name, pool.lv.name));
+    for (const ThinRow& v : TRY(session.catalog.thins_of_pool(pool.lv.id))) {
+        if (!v.external_origin.empty())
+            return Error(Errc::unsupported,
+                         fmt::format("{}/{} has an external origin, which the kernel would not "
+                                     "know of",
+                                     group.name, v.lv.name));
+        if (v.merging != Merging::no)
+            return Error(Errc::busy, fmt::format("{}/{} waits to replace its origin: activate "
+                                                 "that once, or tvconvert --cancelmerge",
+                                                 group.name, v.lv.name));
+    }
     {
         // As for a server: what a killed one left unflushed is flushed with the rest.
         const auto local = TRY(LocalPool::open(session, group, pool, nullptr, true));

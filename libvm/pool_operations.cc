@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "libvm/merges.h"
+
 namespace thinvol {
 namespace {
 
@@ -34,6 +36,14 @@ RecordedOperation parse(const Json& j) {
     if (kind == "reduce_volume") {
         return ReduceVolume{j.at("lv").get<std::int64_t>(), thin_id(j, "thin"),
                             Bytes(number(j, "size")), VirtualBlock(number(j, "from"))};
+    }
+    if (kind == "merge_volume") {
+        return MergeVolume{j.at("origin").get<std::int64_t>(),
+                           thin_id(j, "origin_thin"),
+                           j.at("snapshot").get<std::int64_t>(),
+                           thin_id(j, "snapshot_thin"),
+                           Bytes(number(j, "size")),
+                           j.at("kept").get<std::int64_t>()};
     }
     if (kind == "make_volumes") {
         MakeVolumes make;
@@ -69,6 +79,15 @@ std::string to_json(const RecordedOperation& operation) {
                                    {"thin", o.thin_id.n()},
                                    {"size", o.size.n},
                                    {"from", o.from.n}};
+                   },
+                   [](const MergeVolume& o) {
+                       return Json{{"do", "merge_volume"},
+                                   {"origin", o.origin_id},
+                                   {"origin_thin", o.origin_thin.n()},
+                                   {"snapshot", o.snapshot_id},
+                                   {"snapshot_thin", o.snapshot_thin.n()},
+                                   {"size", o.size.n},
+                                   {"kept", o.kept_id}};
                    },
                    [](const MakeVolumes& o) {
                        Json volumes = Json::array();
@@ -110,6 +129,9 @@ std::vector<PoolOperation> asked_of_pool(const RecordedOperation& operation) {
                        if (o.data > DataBlocks(0)) asked.push_back(GrowData{o.data});
                    },
                    [&](const ReduceVolume& o) { asked.push_back(TrimThin{o.thin_id, o.from}); },
+                   [&](const MergeVolume& o) {
+                       if (o.kept_id == 0) asked.push_back(RemoveThin{o.origin_thin});
+                   },
                    [&](const MakeVolumes& o) {
                        for (const auto& v : o.volumes) {
                            if (v.origin) asked.push_back(CreateSnapshot{v.thin_id, *v.origin});
@@ -129,6 +151,13 @@ Result<> finish_operation(Catalog& catalog, std::int64_t pool_id,
         Overloaded{[&](const MakePool&) { return catalog.confirm_lv(pool_id); },
                    [&](const GrowPool&) { return catalog.confirm_segments(pool_id); },
                    [&](const ReduceVolume& o) { return catalog.set_thin_size(o.lv_id, o.size); },
+                   [&](const MergeVolume& o) -> Result<> {
+                       TRY(replace_origin(catalog, o.origin_id, o.snapshot_id, o.snapshot_thin,
+                                          o.size));
+                       if (o.kept_id == 0) return {};
+                       TRY(set_thin_id(catalog, o.kept_id, o.origin_thin));
+                       return catalog.confirm_lv(o.kept_id);
+                   },
                    [&](const MakeVolumes& o) -> Result<> {
                        for (const auto& v : o.volumes) TRY(catalog.confirm_lv(v.lv_id));
                        return {};
@@ -146,6 +175,9 @@ Result<> undo_operation(Catalog& catalog, std::int64_t pool_id,
         Overloaded{[&](const MakePool&) { return catalog.remove_lv(pool_id); },
                    [&](const GrowPool&) { return catalog.remove_pending_segments(pool_id); },
                    [](const ReduceVolume&) { return Result<>(); },
+                   [&](const MergeVolume& o) {
+                       return o.kept_id == 0 ? Result<>() : catalog.remove_lv(o.kept_id);
+                   },
                    [&](const MakeVolumes& o) -> Result<> {
                        for (const auto& v : o.volumes) TRY(catalog.remove_lv(v.lv_id));
                        return {};

@@ -51,8 +51,17 @@ struct GrowPool {
     DataBlocks data;
     MetadataBlocks metadata;
 };
+// A snapshot replaces its origin; the state before stays as another volume, or goes.
+struct MergeVolume {
+    std::int64_t origin_id;
+    ThinId origin_thin;  // before
+    std::int64_t snapshot_id;
+    ThinId snapshot_thin;
+    Bytes size;            // the snapshot's
+    std::int64_t kept_id;  // pending, with a thin id that the pool never has; 0: it goes
+};
 using RecordedOperation =
-    std::variant<MakePool, MakeVolumes, RemoveVolumes, ReduceVolume, GrowPool>;
+    std::variant<MakePool, MakeVolumes, RemoveVolumes, ReduceVolume, GrowPool, MergeVolume>;
 
 std::string to_json(const RecordedOperation& operation);
 Result<RecordedOperation> operation_from_json(std::string_view text);

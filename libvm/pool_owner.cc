@@ -6,11 +6,19 @@
 #include <algorithm>
 
 #include "libvm/group_log.h"
+#include "libvm/merges.h"
 #include "libvm/placement.h"
 #include "libvm/spare.h"
+#include "libvm/tags.h"
 
 namespace thinvol {
 namespace {
+
+Result<> check_thin_ids(const PoolRow& pool, std::size_t wanted) {
+    if (pool.next_thin_id + wanted <= ThinId::max + 1ULL) return {};
+    return Error(Errc::unsupported, fmt::format("pool {} has used all of its {} thin ids",
+                                                pool.lv.name, ThinId::max + 1));
+}
 
 bool definite(Errc code) { return code != Errc::io_error && code != Errc::corrupt; }
 
@@ -170,10 +178,7 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MakeVolumesRe
     auto transaction = TRY(catalog.begin());
     const PoolRow pool = TRY(catalog.pool(pool_id_));
     const GroupRow vg = TRY(group(pool));
-    if (pool.next_thin_id + request.volumes.size() > ThinId::max + 1ULL) {
-        return Error(Errc::unsupported, fmt::format("pool {}/{} has used all of its {} thin ids",
-                                                    vg.name, pool.lv.name, ThinId::max + 1));
-    }
+    TRY(check_thin_ids(pool, request.volumes.size()));
     MakeVolumes make;
     PoolAnswer answer;
     for (std::size_t i = 0; i < request.volumes.size(); ++i) {
@@ -191,6 +196,7 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MakeVolumesRe
         row.thin_id = ThinId::checked(pool.next_thin_id + i);
         row.size = wanted.size;
         row.skip_activation = wanted.skip_activation;
+        row.external_origin = wanted.external_origin;
         std::optional<ThinId> origin;
         if (wanted.origin_id != 0) {
             const ThinRow from = TRY(catalog.thin(wanted.origin_id));
@@ -199,9 +205,12 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MakeVolumesRe
                              fmt::format("volume {}/{} is in another pool", vg.name, from.lv.name));
             row.origin_id = from.lv.id;
             row.size = from.size;
+            row.external_origin = from.external_origin;
             origin = from.thin_id;
         }
-        make.volumes.push_back({TRY(catalog.add_thin(row)), row.thin_id, origin});
+        const std::int64_t lv_id = TRY(catalog.add_thin(row));
+        for (const std::string& tag : wanted.tags) TRY(add_tag(catalog, {vg.id, 0, lv_id}, tag));
+        make.volumes.push_back({lv_id, row.thin_id, origin});
         answer.names.push_back(row.lv.name);
     }
     TRY(catalog.set_next_thin_id(
@@ -220,6 +229,13 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const RemoveVolumes
             if (!request.deactivate)
                 return Error(Errc::busy,
                              fmt::format("Logical volume {} is active", volume.lv.name));
+        }
+        const auto merging = TRY(merging_into(catalog, lv_id));
+        if (merging && std::find(request.lv_ids.begin(), request.lv_ids.end(), merging->lv.id) ==
+                           request.lv_ids.end()) {
+            return Error(Errc::busy, fmt::format("{} is to be replaced by its snapshot {}; end "
+                                                 "that first: tvconvert --cancelmerge",
+                                                 volume.lv.name, merging->lv.name));
         }
         remove.volumes.push_back({lv_id, volume.thin_id});
     }
@@ -248,13 +264,19 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ResizeVolumeR
         sync_log(answer);
         return answer;
     }
+    if (!volume.external_origin.empty()) {
+        return Error(Errc::unsupported,
+                     fmt::format("{} has an external origin, which it would show again were it to "
+                                 "grow after it was reduced",
+                                 volume.lv.name));
+    }
     const ReduceVolume reduce{request.lv_id, volume.thin_id, request.size,
                               VirtualBlock(divide_up(request.size.n, to_bytes(pool.chunk_size).n))};
     const PendingRow pending = TRY(begin(std::move(transaction), pool, id, reduce));
     auto outcome = carry_out(pending, reduce, [&] {
         if (exports_ != nullptr)
             exports_->update(volume);  // nobody writes behind the new end from here on
-        return zero_tail(pool, volume);
+        return session_.environment.rehearsal ? Result<>() : zero_tail(pool, volume);
     });
     if (!outcome && exports_ != nullptr) exports_->update(TRY(catalog.thin(request.lv_id)));
     return outcome;
@@ -334,11 +356,96 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ExtendPoolReq
     return answer;
 }
 
+Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MergeRequest& request) {
+    Catalog& catalog = session_.catalog;
+    ThinRow snapshot = TRY(catalog.thin(request.lv_id));
+    TRY(check_mergeable(catalog, snapshot));
+    const bool free = !exported(snapshot.lv.id) || exports_->check_unused(snapshot.lv.id);
+    if (free && (!exported(snapshot.origin_id) || exports_->check_unused(snapshot.origin_id)))
+        return replace(id, snapshot, request.keep);
+    PoolAnswer answer;
+    auto transaction = TRY(catalog.begin());
+    TRY(check_mergeable(catalog, TRY(catalog.thin(request.lv_id))));
+    TRY(set_merging(catalog, request.lv_id, request.keep ? Merging::keeping : Merging::yes));
+    TRY(catalog.remember_answer(id, to_json(Result<PoolAnswer>(answer))));
+    TRY(std::move(transaction).commit());
+    sync_log(answer);
+    return answer;
+}
+
+// Whatever comes of it, an origin that was active is so afterwards, with what it has then.
+Result<PoolAnswer> PoolOwner::replace(const std::string& id, const ThinRow& wanted, bool keep) {
+    Catalog& catalog = session_.catalog;
+    const bool active = exported(wanted.origin_id), snapshot_active = exported(wanted.lv.id);
+    if (snapshot_active) TRY(exports_->remove(wanted.lv.id));
+    if (active) TRY(exports_->remove(wanted.origin_id));
+    const auto merge = [&]() -> Result<PoolAnswer> {
+        auto transaction = TRY(catalog.begin());
+        const PoolRow pool = TRY(catalog.pool(pool_id_));
+        const ThinRow snapshot = TRY(catalog.thin(wanted.lv.id));
+        TRY(check_mergeable(catalog, snapshot));
+        const ThinRow origin = TRY(catalog.thin(snapshot.origin_id));
+        MergeVolume merged{origin.lv.id,     origin.thin_id, snapshot.lv.id,
+                           snapshot.thin_id, snapshot.size,  0};
+        PoolAnswer answer;
+        answer.names.push_back(origin.lv.name);
+        if (keep) {
+            TRY(check_thin_ids(pool, 1));
+            ThinRow kept = origin;
+            kept.lv.uuid = new_uuid();
+            kept.lv.name = TRY(premerge_name(catalog, origin));
+            kept.lv.pending = true;
+            kept.lv.created = session_.now();
+            kept.thin_id = ThinId::checked(pool.next_thin_id);
+            kept.origin_id = origin.lv.id;
+            kept.skip_activation = true;
+            TRY(catalog.set_next_thin_id(pool_id_, pool.next_thin_id + 1));
+            merged.kept_id = TRY(catalog.add_thin(kept));
+            answer.names.push_back(kept.lv.name);
+        }
+        const PendingRow pending = TRY(begin(std::move(transaction), pool, id, merged, answer));
+        return carry_out(pending, merged);
+    };
+    auto outcome = merge();
+    if (active) TRY(exports_->add(TRY(catalog.thin(wanted.origin_id))));
+    if (snapshot_active && !outcome) TRY(exports_->add(TRY(catalog.thin(wanted.lv.id))));
+    return outcome;
+}
+
+Result<> PoolOwner::merge_due(const std::vector<std::int64_t>& lv_ids, PoolAnswer& answer) {
+    for (const std::int64_t lv_id : lv_ids) {
+        if (exported(lv_id)) continue;
+        auto snapshot = TRY(merging_into(session_.catalog, lv_id));
+        if (!snapshot) {
+            auto own = session_.catalog.thin(lv_id);
+            if (!own || own->merging == Merging::no) continue;  // it may have been merged just now
+            snapshot = std::move(*own);
+        }
+        if (exported(snapshot->lv.id) || exported(snapshot->origin_id)) continue;
+        const PoolAnswer merged =
+            TRY(replace(new_uuid(), *snapshot, snapshot->merging == Merging::keeping));
+        answer.names.push_back(merged.names.front());
+    }
+    return {};
+}
+
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const ActivateRequest& request) {
     if (exports_ == nullptr) return Error(Errc::unsupported, "the pool has no server");
-    for (const std::int64_t lv_id : request.lv_ids)
-        TRY(exports_->add(TRY(session_.catalog.thin(lv_id))));
-    return PoolAnswer{};
+    PoolAnswer answer;
+    TRY(merge_due(request.lv_ids, answer));
+    for (const std::int64_t lv_id : request.lv_ids) {
+        const ThinRow volume = TRY(session_.catalog.thin(lv_id));
+        if (exported(lv_id)) continue;
+        const auto snapshot = TRY(merging_into(session_.catalog, lv_id));
+        if (snapshot || volume.merging != Merging::no) {
+            return Error(Errc::busy,
+                         fmt::format("{} waits for a merge, which waits for {} to be deactivated: "
+                                     "do that, or end the wait with tvconvert --cancelmerge",
+                                     volume.lv.name, snapshot ? snapshot->lv.name : "its origin"));
+        }
+        TRY(exports_->add(volume));
+    }
+    return answer;
 }
 
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const DeactivateRequest& request) {
@@ -350,6 +457,8 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const DeactivateReques
         if (exports_->has(lv_id)) TRY(exports_->remove(lv_id));
     }
     PoolAnswer answer;
+    if (auto merged = merge_due(request.lv_ids, answer); !merged)
+        answer.warnings.push_back(merged.error().text);
     answer.active = exports_->list();
     return answer;
 }

@@ -53,6 +53,7 @@ private:
     Result<PoolAnswer> perform(const std::string& id, const RemoveVolumesRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const ResizeVolumeRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const ExtendPoolRequest& request);
+    Result<PoolAnswer> perform(const std::string& id, const MergeRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const ActivateRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const DeactivateRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const StatusRequest& request);
@@ -77,6 +78,10 @@ private:
     void sync_log(PoolAnswer& answer);
     TransactionId transaction_id();
     Result<GroupRow> group(const PoolRow& pool) { return session_.catalog.group(pool.lv.vg_id); }
+    bool exported(std::int64_t lv_id) { return exports_ != nullptr && exports_->has(lv_id); }
+    Result<PoolAnswer> replace(const std::string& id, const ThinRow& snapshot, bool keep);
+    // What waited for these volumes to be out of use; the answer names the origins.
+    Result<> merge_due(const std::vector<std::int64_t>& lv_ids, PoolAnswer& answer);
     Result<> zero_tail(const PoolRow& pool, const ThinRow& volume);
     Result<> add_segments(const GroupRow& group, const PoolRow& pool, SegmentRole role,
                           Extents extents, const std::vector<std::int64_t>& pv_ids);

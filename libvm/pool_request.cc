@@ -16,11 +16,12 @@ void from_json(const nlohmann::json& j, Count<U>& c) {
 }
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MakeVolumesRequest::One, name, size, origin_id, read_only,
-                                   skip_activation)
+                                   skip_activation, tags, external_origin)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MakeVolumesRequest, volumes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RemoveVolumesRequest, lv_ids, deactivate)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResizeVolumeRequest, lv_id, size)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExtendPoolRequest, data, metadata, pv_ids)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MergeRequest, lv_id, keep)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
@@ -45,8 +46,8 @@ using What = decltype(PoolRequest::what);
 
 // In the order of the variant.
 constexpr std::array<std::string_view, std::variant_size_v<What>> words{
-    "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "activate",     "deactivate",
-    "status",       "refresh",        "wait_events",   "pin",         "read_metadata"};
+    "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "merge", "activate",
+    "deactivate",   "status",         "refresh",       "wait_events", "pin",   "read_metadata"};
 
 template <std::size_t i = 0>
 What parse_what(std::string_view word, const Json& arguments) {

@@ -26,6 +26,8 @@ struct MakeVolumesRequest {
         std::int64_t origin_id = 0;
         bool read_only = false;
         bool skip_activation = false;
+        std::vector<std::string> tags{};
+        std::string external_origin{};
     };
     std::vector<One> volumes;
 };
@@ -41,6 +43,11 @@ struct ExtendPoolRequest {
     Extents data{};
     Extents metadata{};
     std::vector<std::int64_t> pv_ids;
+};
+// A snapshot replaces its origin: now if neither is open, else when neither is active any more.
+struct MergeRequest {
+    std::int64_t lv_id = 0;
+    bool keep = false;  // the state before
 };
 struct ActivateRequest {
     std::vector<std::int64_t> lv_ids;
@@ -68,7 +75,7 @@ struct ReadMetadataRequest {
 struct PoolRequest {
     std::string id;
     std::variant<MakeVolumesRequest, RemoveVolumesRequest, ResizeVolumeRequest, ExtendPoolRequest,
-                 ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest,
+                 MergeRequest, ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest,
                  WaitEventsRequest, PinRequest, ReadMetadataRequest>
         what;
 };
@@ -82,7 +89,9 @@ struct ActiveVolume {
 
 struct PoolAnswer {
     std::vector<std::string> warnings;
-    std::vector<std::string> names;  // of volumes made, in the order asked
+    // Of volumes made, in the order asked. Of a merge: of the origin and of what was kept; nothing
+    // yet while either is in use. Of (de)activation: of origins that were merged into.
+    std::vector<std::string> names;
     // Of StatusRequest; how full the pool is, also of requests that let it fill or grow.
     std::string mode;
     std::string trouble;

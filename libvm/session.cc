@@ -6,8 +6,11 @@ namespace thinvol {
 
 Result<Session> Session::open(const Environment& environment) {
     Catalog catalog = TRY(Catalog::open(environment));
-    return Session{environment, std::move(catalog), &file_opener(),
-                   [] { return static_cast<std::int64_t>(std::time(nullptr)); }};
+    return Session{environment,
+                   std::move(catalog),
+                   &file_opener(),
+                   [] { return static_cast<std::int64_t>(std::time(nullptr)); },
+                   {}};
 }
 
 }  // namespace thinvol

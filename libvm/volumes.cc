@@ -6,12 +6,14 @@
 
 #include "libvm/extents.h"
 #include "libvm/group_log.h"
+#include "libvm/merges.h"
 #include "libvm/names.h"
 #include "libvm/placement.h"
 #include "libvm/pool_lending.h"
 #include "libvm/reconcile.h"
 #include "libvm/sizes.h"
 #include "libvm/spare.h"
+#include "libvm/tags.h"
 
 namespace thinvol {
 namespace {
@@ -30,6 +32,18 @@ Extents bytes_to_extents(const GroupRow& group, Bytes bytes) {
 void sync_log(Session& session, const GroupRow& group, VolumeResult& result) {
     if (auto synced = sync_group_log(session, group); !synced)
         result.warnings.push_back(synced.error().text);
+}
+
+// Opening finds the record and formats the pool.
+Result<> make_pool(Session& session, const GroupRow& group, const PoolRow& pool) {
+    if (!session.environment.rehearsal) {
+        TRY(LocalPool::open(session, group, pool));
+        return {};
+    }
+    auto transaction = TRY(session.catalog.begin());
+    TRY(finish_operation(session.catalog, pool.lv.id, MakePool{}));
+    TRY(session.catalog.clear_pending(pool.lv.id));
+    return std::move(transaction).commit();
 }
 
 Result<VolumeResult> result_of(Result<PoolAnswer> answer) {
@@ -113,6 +127,8 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
         };
         TRY(within("pool metadata", add(SegmentRole::metadata, geometry.metadata)));
         TRY(within("pool data", add(SegmentRole::data, wanted.data)));
+        for (const std::string& tag : wanted.tags)
+            TRY(add_tag(catalog, {group.id, 0, pool.lv.id}, tag));
         if (wanted.spare && !TRY(grow_spare(catalog, group, geometry.metadata, session.now()))) {
             result.warnings.push_back(fmt::format(
                 "no room for a metadata spare of {} in volume group {}: automatic repair will need "
@@ -127,8 +143,7 @@ Result<VolumeResult> create_pool(Session& session, const GroupRow& group, const 
                                  to_json(Result<PoolAnswer>(PoolAnswer{}))}));
         TRY(std::move(transaction).commit());
     }
-    // Opening finds the record and formats the pool.
-    if (auto made = LocalPool::open(session, group, pool); !made) {
+    if (auto made = make_pool(session, group, pool); !made) {
         auto transaction = TRY(catalog.begin());
         TRY(catalog.remove_lv(pool.lv.id));
         TRY(drop_unneeded_spare(catalog, group));
@@ -266,7 +281,17 @@ Result<VolumeResult> create_volumes(Session& session, const GroupRow& group, con
 
 Result<VolumeResult> remove_volumes(Session& session, const GroupRow& group, const PoolRow& pool,
                                     const RemoveVolumesRequest& wanted) {
-    return result_of(ask_owner(session, group, pool, new_request(wanted)));
+    auto removed = result_of(ask_owner(session, group, pool, new_request(wanted)));
+    const std::size_t half = wanted.lv_ids.size() / 2;
+    if (removed || removed.error().code != Errc::out_of_space || half == 0) return removed;
+    // A commit needs room for all that it takes apart: less at once needs less.
+    RemoveVolumesRequest first{{}, wanted.deactivate}, second = first;
+    first.lv_ids.assign(wanted.lv_ids.begin(), wanted.lv_ids.begin() + std::ptrdiff_t(half));
+    second.lv_ids.assign(wanted.lv_ids.begin() + std::ptrdiff_t(half), wanted.lv_ids.end());
+    VolumeResult all = TRY(remove_volumes(session, group, pool, first));
+    const VolumeResult rest = TRY(remove_volumes(session, group, pool, second));
+    all.warnings.insert(all.warnings.end(), rest.warnings.begin(), rest.warnings.end());
+    return all;
 }
 
 Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, const ThinRow& volume,
@@ -274,6 +299,40 @@ Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, cons
     const PoolRow pool = TRY(session.catalog.pool(volume.pool_id));
     return result_of(
         ask_owner(session, group, pool, new_request(ResizeVolumeRequest{volume.lv.id, size})));
+}
+
+Result<VolumeResult> merge_snapshot(Session& session, const GroupRow& group,
+                                    const ThinRow& snapshot, bool keep) {
+    TRY(check_mergeable(session.catalog, snapshot));
+    const PoolRow pool = TRY(session.catalog.pool(snapshot.pool_id));
+    if (session.environment.rehearsal) {
+        const auto status = TRY(pool_status(session.environment, pool));
+        const auto open = [&](const ActiveVolume& v) {
+            return v.clients > 0 && (v.lv_id == snapshot.lv.id || v.lv_id == snapshot.origin_id);
+        };
+        if (status && std::any_of(status->active.begin(), status->active.end(), open))
+            return VolumeResult{};  // it would wait
+    }
+    return result_of(
+        ask_owner(session, group, pool, new_request(MergeRequest{snapshot.lv.id, keep})));
+}
+
+Result<VolumeResult> cancel_merge(Session& session, const GroupRow& group,
+                                  const ThinRow& snapshot) {
+    {
+        auto transaction = TRY(session.catalog.begin());
+        const ThinRow now = TRY(session.catalog.thin(snapshot.lv.id));
+        if (now.merging == Merging::no)
+            return Error(Errc::exists,
+                         fmt::format("{}/{} waits for no merge", group.name, snapshot.lv.name));
+        if (TRY(session.catalog.pending(now.pool_id)))
+            return Error(Errc::busy, fmt::format("the pool of {}/{} is at work; the merge may have "
+                                                 "begun: try again",
+                                                 group.name, snapshot.lv.name));
+        TRY(set_merging(session.catalog, snapshot.lv.id, Merging::no));
+        TRY(std::move(transaction).commit());
+    }
+    return announce_change(session, group);
 }
 
 Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, const LvRow& volume,
@@ -304,18 +363,19 @@ Result<VolumeResult> announce_change(Session& session, const GroupRow& group) {
     return result;
 }
 
-Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool,
-                  const std::vector<std::int64_t>& lv_ids) {
-    TRY(ask_server(session, group, pool, new_request(ActivateRequest{lv_ids})));
-    return {};
+Result<VolumeResult> activate(Session& session, const GroupRow& group, const PoolRow& pool,
+                              const std::vector<std::int64_t>& lv_ids) {
+    return result_of(ask_server(session, group, pool, new_request(ActivateRequest{lv_ids})));
 }
 
-Result<> deactivate(Session& session, const PoolRow& pool,
-                    const std::vector<std::int64_t>& lv_ids) {
-    const auto answer =
+Result<VolumeResult> deactivate(Session& session, const PoolRow& pool,
+                                const std::vector<std::int64_t>& lv_ids) {
+    auto answer =
         TRY(ask_if_served(session.environment, pool, new_request(DeactivateRequest{lv_ids})));
-    if (answer && answer->active.empty()) await_server_end(session.environment, pool);
-    return {};
+    if (!answer) return VolumeResult{};
+    if (answer->active.empty() && !session.environment.rehearsal)
+        await_server_end(session.environment, pool);
+    return VolumeResult{std::move(answer->names), std::move(answer->warnings)};
 }
 
 Result<std::optional<PoolAnswer>> pool_status(const Environment& environment, const PoolRow& pool) {

@@ -24,6 +24,7 @@ struct NewPool {
     bool spare = true;
     PoolRow settings{};                // its zero, discards, error_when_full, no_space_timeout
     std::vector<std::int64_t> pv_ids;  // empty: any
+    std::vector<std::string> tags{};
 };
 struct PoolGeometry {
     Sectors chunk_size{};
@@ -62,10 +63,18 @@ Result<std::vector<std::string>> overcommit_warnings(Session& session, const Gro
 
 Result<VolumeResult> create_volumes(Session& session, const GroupRow& group, const PoolRow& pool,
                                     const MakeVolumesRequest& wanted);
+// In one transaction, or in as many as the pool's metadata have room for.
 Result<VolumeResult> remove_volumes(Session& session, const GroupRow& group, const PoolRow& pool,
                                     const RemoveVolumesRequest& wanted);
 Result<VolumeResult> resize_volume(Session& session, const GroupRow& group, const ThinRow& volume,
                                    Bytes size);
+// The snapshot's origin gets its content, and its place goes: at once, or recorded for the moment
+// when neither is in use any more: then there are no names. `names`: the origin's, and that of the
+// state before where it is kept.
+Result<VolumeResult> merge_snapshot(Session& session, const GroupRow& group,
+                                    const ThinRow& snapshot, bool keep);
+// A recorded merge is given up. exists: there is none.
+Result<VolumeResult> cancel_merge(Session& session, const GroupRow& group, const ThinRow& snapshot);
 // A pool or a thin volume. Clients that are connected stay; new ones find the new name.
 Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, const LvRow& volume,
                                    const std::string& name);
@@ -73,10 +82,13 @@ Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, cons
 // After a change of the catalog alone: brings the group's log up to it.
 Result<VolumeResult> announce_change(Session& session, const GroupRow& group);
 
-Result<> activate(Session& session, const GroupRow& group, const PoolRow& pool,
-                  const std::vector<std::int64_t>& lv_ids);
+// Merges that waited for these volumes happen before, or after they are deactivated; `names`: the
+// origins.
+Result<VolumeResult> activate(Session& session, const GroupRow& group, const PoolRow& pool,
+                              const std::vector<std::int64_t>& lv_ids);
 // With the last active volume the pool's server ends; it is gone, locks and all, when this returns.
-Result<> deactivate(Session& session, const PoolRow& pool, const std::vector<std::int64_t>& lv_ids);
+Result<VolumeResult> deactivate(Session& session, const PoolRow& pool,
+                                const std::vector<std::int64_t>& lv_ids);
 // Which volumes of the pool are active, and the pool's state; nothing if none is.
 Result<std::optional<PoolAnswer>> pool_status(const Environment& environment, const PoolRow& pool);
 

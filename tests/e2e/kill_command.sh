@@ -26,15 +26,22 @@ round_of_commands() {
     try tvcreate -V 16m -T vg0/pool0 -n "n$i"
     try tvextend -L +4m vg0/v
     try tvreduce -y -L -4m vg0/v
+    try tvsnapshot --group -n "{origin}.g$i" vg0/v "vg0/s$i"
+    try tvconvert --merge "vg0/s$i.g$i"
+    try tvconvert --merge --keep "vg0/s$i.g$i"
+    try tvconvert --cancelmerge "vg0/s$i.g$i"
     try tvrename "vg0/s$i" "vg0/r$i"
     try tvremove -y "vg0/n$i"
     # The next command brings what was interrupted to its end: then each name is there or not, and
     # can be removed.
     tvcreate -V 4m -T vg0/pool0 -n next >/dev/null
     tvremove -y vg0/next >/dev/null
-    for name in "s$i" "r$i" "n$i"; do
-      case " $(volumes) " in *" $name "*) tvremove -y "vg0/$name" >/dev/null ;; esac
+    left=
+    for name in "s$i" "r$i" "n$i" "v.g$i" "s$i.g$i" "s${i}_premerge" "r${i}_premerge"; do
+      case " $(volumes) " in *" $name "*) left+=" vg0/$name" ;; esac
     done
+    # shellcheck disable=SC2086
+    [ -z "$left" ] || tvremove -y $left >/dev/null
     [ "$(volumes)" = "pool0 v" ] || fail "left over: $(volumes)"
   done
 }

@@ -56,6 +56,13 @@ tvdump vg0/pool0 | same - now.xml
 says '3 volumes' tvrestore -y -i now.xml vg0/pool0
 tvdump vg0/pool0 | same - now.xml
 
+# As lvconvert does it, and back; what is on the spare is taken only if it agrees too.
+says '3 volumes' tvconvert -y --repair vg0/pool0
+says 'has the metadata that were on' tvconvert -y --swapmetadata vg0/pool0
+tvdump vg0/pool0 | same - now.xml
+tvsnapshot -n later vg0/v >/dev/null
+fails 5 'the catalog has [0-9]+.*left as it was' tvconvert -y --swapmetadata vg0/pool0
+
 # Bare devices without a superblock.
 dd if=/dev/zero of=before.img bs=4096 count=1 conv=notrunc status=none
 fails 5 'give --data-block-size' tvrepair -y -i before.img -o out.img

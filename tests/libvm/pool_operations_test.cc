@@ -40,11 +40,13 @@ struct Fixture {
         row.chunk_size = Sectors(128);
         return must(catalog.add_pool(row));
     }
-    std::int64_t add_thin(const std::string& name, std::uint64_t id, bool pending) {
+    std::int64_t add_thin(const std::string& name, std::uint64_t id, bool pending,
+                          std::int64_t origin = 0) {
         ThinRow row;
         row.lv = lv(name, LvKind::thin, pending);
         row.pool_id = pool;
         row.thin_id = thin(id);
+        row.origin_id = origin;
         row.size = Bytes(1 << 20);
         return must(catalog.add_thin(row));
     }
@@ -84,6 +86,13 @@ TEST_CASE("each recorded operation is read as it was written") {
     REQUIRE(remove.volumes.size() == 2);
     CHECK(remove.volumes[0].lv_id == 5);
     CHECK(remove.volumes[1].thin_id == thin(8));
+    const auto merge = there_and_back(MergeVolume{1LL << 40, thin(2), 3, thin(4), Bytes(5), 6});
+    CHECK(merge.origin_id == 1LL << 40);
+    CHECK(merge.origin_thin == thin(2));
+    CHECK(merge.snapshot_id == 3);
+    CHECK(merge.snapshot_thin == thin(4));
+    CHECK(merge.size == Bytes(5));
+    CHECK(merge.kept_id == 6);
 }
 
 TEST_CASE("a record that does not parse is corrupt, and says whose it is") {
@@ -111,6 +120,7 @@ TEST_CASE("a record that does not parse is corrupt, and says whose it is") {
           R"({"do":"make_volumes","volumes":[{"lv":1,"thin":1,"origin":null}]})",
           R"({"do":"remove_volumes","volumes":[{"lv":"1","thin":1}]})",
           R"({"do":"remove_volumes"})",
+          R"({"do":"merge_volume","origin":1,"origin_thin":1,"snapshot":2,"size":1,"kept":0})",
           R"({"do":"make_pool"} x)"}) {
         CAPTURE(text);
         const auto outcome = operation_from_json(text);
@@ -158,6 +168,11 @@ TEST_CASE("the pool is asked for just what was recorded, in an order that works"
     CHECK(std::get<RemoveThin>(remove[0]).id == thin(2));
     CHECK(std::get<RemoveThin>(remove[1]).id == thin(4));
 
+    const auto merge = asked_of_pool(MergeVolume{1, thin(2), 3, thin(4), Bytes(5), 0});
+    REQUIRE(merge.size() == 1);
+    CHECK(std::get<RemoveThin>(merge[0]).id == thin(2));
+    CHECK(asked_of_pool(MergeVolume{1, thin(2), 3, thin(4), Bytes(5), 6}).empty());
+
     const auto reduce = asked_of_pool(ReduceVolume{1, thin(2), Bytes(0), VirtualBlock(3)});
     REQUIRE(reduce.size() == 1);
     CHECK(std::get<TrimThin>(reduce[0]).id == thin(2));
@@ -201,6 +216,32 @@ TEST_CASE("a volume being reduced has its new size when finished, its old one wh
     CHECK(must(f.catalog.thin(a)).size == Bytes(1 << 20));
     f.finish_twice(f.pool, reduce);
     CHECK(must(f.catalog.thin(a)).size == Bytes(4096));
+}
+
+TEST_CASE("an origin being replaced has the snapshot's id when finished, its own when undone") {
+    for (const bool keep : {true, false}) {
+        for (const bool finished : {true, false}) {
+            CAPTURE(keep, finished);
+            Fixture f;
+            const std::int64_t origin = f.add_thin("origin", 1, false);
+            const std::int64_t snapshot = f.add_thin("snapshot", 2, false, origin);
+            const std::int64_t sibling = f.add_thin("sibling", 3, false, origin);
+            const std::int64_t child = f.add_thin("child", 4, false, snapshot);
+            const std::int64_t kept = keep ? f.add_thin("kept", 5, true, origin) : 0;
+            const MergeVolume merge{origin, thin(1), snapshot, thin(2), Bytes(4096), kept};
+            if (finished) f.finish_twice(f.pool, merge);
+            else f.undo_twice(f.pool, merge);
+            CHECK(must(f.catalog.thin(origin)).thin_id == thin(finished ? 2 : 1));
+            CHECK(must(f.catalog.thin(origin)).size == Bytes(finished ? 4096 : 1 << 20));
+            CHECK(must(f.catalog.thin(sibling)).origin_id == origin);
+            CHECK(must(f.catalog.thin(child)).origin_id == (finished ? origin : snapshot));
+            CHECK(must(f.catalog.lookup_lv(f.vg, "snapshot")).has_value() == !finished);
+            REQUIRE(must(f.catalog.lookup_lv(f.vg, "kept")).has_value() == (keep && finished));
+            if (!keep || !finished) continue;
+            CHECK(must(f.catalog.thin(kept)).thin_id == thin(1));
+            CHECK_FALSE(must(f.catalog.thin(kept)).lv.pending);
+        }
+    }
 }
 
 TEST_CASE("a pool being made is there when finished, and never was when undone") {

@@ -76,6 +76,26 @@ const Step script[] = {
          return done(create_volumes(s, TRY(vg(s)), TRY(pool(s, "pool0")),
                                     {{{"snap", Bytes(0), TRY(thin(s, "root")).lv.id}}}));
      }},
+    {"tvsnapshot --group",
+     [](Session& s) -> Result<> {
+         const std::int64_t root = TRY(thin(s, "root")).lv.id;
+         const std::int64_t snap = TRY(thin(s, "snap")).lv.id;
+         return done(create_volumes(s, TRY(vg(s)), TRY(pool(s, "pool0")),
+                                    {{{"root1", Bytes(0), root}, {"snap1", Bytes(0), snap}}}));
+     }},
+    {"tvconvert --merge",
+     [](Session& s) -> Result<> {
+         return done(merge_snapshot(s, TRY(vg(s)), TRY(thin(s, "snap1")), false));
+     }},
+    {"tvconvert --merge --keep",
+     [](Session& s) -> Result<> {
+         return done(merge_snapshot(s, TRY(vg(s)), TRY(thin(s, "root1")), true));
+     }},
+    {"tvremove several",
+     [](Session& s) -> Result<> {
+         return done(remove_volumes(s, TRY(vg(s)), TRY(pool(s, "pool0")),
+                                    {{TRY(thin(s, "root_premerge")).lv.id}, true}));
+     }},
     {"tvgextend",
      [](Session& s) -> Result<> {
          return done(extend_group(s, TRY(vg(s)), {SimWorld::pv_path(1)}, never_ask));

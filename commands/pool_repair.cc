@@ -1,0 +1,66 @@
+#include "commands/pool_repair.h"
+
+#include "commands/lookup.h"
+#include "commands/metadata_target.h"
+#include "commands/progress.h"
+#include "engine/metadata_builder.h"
+#include "libvm/metadata_swap.h"
+#include "libvm/threaded_visitor.h"
+
+namespace thinvol {
+
+Result<RepairPlan> plan_and_warn(Invocation& call, const std::string& name, BlockQueue& device,
+                                 const PoolOverrides& known) {
+    const RepairAim aim = call.has("whole") ? RepairAim::whole : RepairAim::newest;
+    auto plan = TRY(within(name, plan_repair(device, known, aim)));
+    for (const std::string& note : plan.notes) call.warn(fmt::format("{}: {}", name, note));
+    return plan;
+}
+
+// Two threads: one reads, the other builds and writes. Says what was written.
+Result<std::string> build_repaired(const std::string& name, BlockQueue& source,
+                                   const RepairPlan& plan, BlockQueue& target) {
+    MetadataBuilder builder(target, {.count_mapped = true});
+    ThreadedVisitor visitor(builder);
+    TRY(within(name, walk_contents(source, plan.contents,
+                                   {.subtrees = true, .judge = plan.survey.get()}, visitor)));
+    return fmt::format("{}: transaction id {}, {} volumes with {} mappings", name,
+                       plan.contents.pool.transaction_id.n, builder.volumes(), builder.mappings());
+}
+
+// The old metadata stay as they are, and become the group's spare.
+Result<std::string> repair_pool(Invocation& call, const std::string& operand) {
+    Session session = TRY(call.session());
+    const FoundPool found = TRY(find_pool(session, operand));
+    const std::string name = found.full_name();
+    const auto swap = TRY(MetadataSwap::begin(session, found.group, found.pool));
+    PoolOverrides known = overrides_of(call);
+    const PoolOverrides catalog = swap->known();
+    known.data_block_size = catalog.data_block_size;
+    known.data_blocks = catalog.data_blocks;
+    WatchedQueue old(call, swap->old(), swap->old().size());
+    RepairPlan plan = TRY(plan_and_warn(call, name, old, known));
+    if (!plan.superblock_used && !known.transaction_id)
+        plan.contents.pool.transaction_id = *catalog.transaction_id;
+    if (!call.confirm(fmt::format("Replace the metadata of {} by these?", name)))
+        return Error(Errc::exists, fmt::format("{} is left as it was", name));
+    auto written = TRY(build_repaired(name, old, plan, swap->fresh()));
+    for (const std::string& warning : TRY(swap->commit())) call.warn(warning);
+    return written + "; the old metadata are on the group's spare until it is used again";
+}
+
+Result<> swap_metadata(Invocation& call, const std::string& operand) {
+    Session session = TRY(call.session());
+    const FoundPool found = TRY(find_pool(session, operand));
+    if (!call.confirm(fmt::format("Exchange the metadata of {} with those on the group's spare?",
+                                  found.full_name())))
+        return Error(Errc::exists, fmt::format("{} is left as it was", found.full_name()));
+    const auto swap =
+        TRY(MetadataSwap::begin(session, found.group, found.pool, MetadataSwap::Spare::kept));
+    for (const std::string& warning : TRY(swap->commit())) call.warn(warning);
+    call.say("{} has the metadata that were on the group's spare, which has its own now.",
+             found.full_name());
+    return {};
+}
+
+}  // namespace thinvol
