@@ -234,6 +234,7 @@ Completion any_value(Names& names, const Question& q, Value value) {
                     {std::string(s.key) + (value == Value::setting ? "=" : ""), ""});
             found.more_follows = value == Value::setting;
             return found;
+        case Value::tag: return tags(names, q.word, "");
         case Value::command:
             for (const CommandSpec* c : all_commands()) {
                 if (!c->hidden)

@@ -111,7 +111,8 @@ constexpr CommandSpec config_command{.name = "config",
                                      .operands = operands,
                                      .conflicts = conflicts,
                                      .examples = examples,
-                                     .run = run};
+                                     .run = run,
+                                     .test_mode = TestMode::harmless};
 static_assert(well_formed(config_command));
 
 }  // namespace thinvol

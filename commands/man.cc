@@ -37,6 +37,7 @@ constexpr CommandSpec man_command{.name = "man",
                                   .summary = "Print manual pages for troff.",
                                   .operands = operands,
                                   .run = run,
+                                  .test_mode = TestMode::harmless,
                                   .hidden = true};
 static_assert(well_formed(man_command));
 

@@ -76,7 +76,8 @@ constexpr CommandSpec tvgchange{.name = "tvgchange",
                                 .options = options,
                                 .operands = operands,
                                 .examples = examples,
-                                .run = run};
+                                .run = run,
+                                .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvgchange));
 
 }  // namespace thinvol

@@ -39,7 +39,8 @@ constexpr CommandSpec tvgck{
     .name = "tvgck",
     .summary = "Check volume groups: physical volumes, labels, logs, catalog and pools.",
     .operands = operands,
-    .run = run};
+    .run = run,
+    .test_mode = TestMode::harmless};
 static_assert(well_formed(tvgck));
 
 }  // namespace thinvol

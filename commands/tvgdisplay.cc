@@ -23,7 +23,8 @@ int run(Invocation& call) { return run_display(call, ReportKind::groups, "Volume
 constexpr CommandSpec tvgdisplay{.name = "tvgdisplay",
                                  .summary = "Show volume groups in detail.",
                                  .operands = operands,
-                                 .run = run};
+                                 .run = run,
+                                 .test_mode = TestMode::harmless};
 static_assert(well_formed(tvgdisplay));
 
 }  // namespace thinvol

@@ -8,7 +8,6 @@ namespace thinvol {
 namespace {
 
 constexpr OptionSpec options[] = {
-    {"test", 't', Value::none, "Only show what differs."},
     {"adopt", 0, Value::text, "ID=NAME[,SIZE]: a thin id that only the pool has is this volume.",
      true},
     {"delete-unknown", 0, Value::text, "ID: remove this thin id, which only the pool has.", true},
@@ -88,7 +87,8 @@ constexpr CommandSpec tvgreconcile{
     .options = options,
     .operands = operands,
     .examples = examples,
-    .run = run};
+    .run = run,
+    .test_mode = TestMode::harmless};
 static_assert(well_formed(tvgreconcile));
 
 }  // namespace thinvol

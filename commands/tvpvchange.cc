@@ -59,7 +59,8 @@ constexpr CommandSpec tvpvchange{.name = "tvpvchange",
                                  .options = options,
                                  .operands = operands,
                                  .examples = examples,
-                                 .run = run};
+                                 .run = run,
+                                 .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvpvchange));
 
 }  // namespace thinvol

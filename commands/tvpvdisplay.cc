@@ -22,7 +22,8 @@ int run(Invocation& call) {
 constexpr CommandSpec tvpvdisplay{.name = "tvpvdisplay",
                                   .summary = "Show physical volumes in detail.",
                                   .operands = operands,
-                                  .run = run};
+                                  .run = run,
+                                  .test_mode = TestMode::harmless};
 static_assert(well_formed(tvpvdisplay));
 
 }  // namespace thinvol

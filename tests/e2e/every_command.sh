@@ -55,6 +55,7 @@ for c in $commands; do
     tvextend) more=(-L +64m) ;;
     tvdelta) more=(--thin1 1 --thin2 2) ;;
     tvrmap) more=(--region 0..1) ;;
+    tvgchange) more=(--addtag x) ;;
     tvreduce) more=(-L -4m -y) ;;
     tvresize) more=(-L 8m -y) ;;
     tvremove | tvgremove) more=(-y) ;;
@@ -127,6 +128,8 @@ try_all() {
   unchanged tvconvert --merge --keep vg0/snap
   unchanged tvchange --addtag x vg0/a vg0/pool0
   unchanged tvchange -kn vg0/snap
+  unchanged tvgchange --addtag x vg0
+  unchanged tvpvchange -x n "$work/more.img"
   unchanged tvchange -p r vg0/b
   unchanged tvchange --errorwhenfull y vg0/pool0
   unchanged tvchange -ay vg0
