@@ -10,11 +10,17 @@ namespace {
 using Described = std::pair<std::string_view, std::string_view>;
 
 constexpr std::array descriptions{
+    Described{"config",
+              R"(What a setting is, and where it comes from: --config, the pool, its group,
+thinvol.toml, or the default. --explain says what one is for, --template writes a file with all
+of them as comments, --validate checks a file and names what is not understood.)"},
     Described{"events",
               R"(The server of a pool in use tells what happens to it: changes of its mode, levels
 of data and metadata that were passed, room that came back. Events are numbered from the start of
 the server; with --follow the command waits for more until the server ends.)"},
     Described{"help", R"(Without a command, all of them are listed.)"},
+    Described{"man",
+              R"(The text of a manual page, as troff; what the build installs is made by it.)"},
     Described{"pool",
               R"(For who has two bare devices in place of a volume group: a pool's metadata and its
 data, as the kernel's thin-pool target takes them. Thin volumes have numbers, messages are the
@@ -33,6 +39,13 @@ here touches it until --return, which wants a decision for each thin id that is 
               R"(Everything is counted anew from the mappings: reference counts of data and metadata
 blocks, mapped blocks of each volume, keys and their order. The pool may be in use: what was durable
 at one moment is checked. The exit status is 1 where damage was found.)"},
+    Described{"tvconvert",
+              R"(With --merge the origin gets the snapshot's contents and the snapshot is gone;
+while a client has one of the two open that waits until neither is in use, or is called off by
+--cancelmerge. --keep leaves what the origin was as a snapshot.
+
+With --repair the pool's metadata are written anew to the group's spare from what can be
+reached; with --swapmetadata they are exchanged with what the spare holds.)"},
     Described{"tvcreate",
               R"(With -L and -T VG/Pool a thin pool is made, with -V and -T VG/Pool a thin volume in
 it, with all of them both. A volume takes space from its pool as it is written, in chunks; the sum
@@ -55,11 +68,35 @@ what was durable at one moment is written.)"},
     Described{"tvextend",
               R"(A volume's new space is unmapped and reads as zeroes. A pool takes extents from its
 group; writes that wait for room in a full pool go on. Both may be in use.)"},
+    Described{"tvgcfgbackup",
+              R"(Every change of a group is kept by itself too, for thirty days and at most ten
+files; this writes the state of now to a file of one's own.)"},
+    Described{"tvgcfgrestore",
+              R"(The catalog's rows of the group become those of a backup. What pools hold is
+not changed: volumes made since are in their pool and not in the catalog then, which
+tvgreconcile settles.)"},
+    Described{"tvgchange",
+              R"(Activation is of all volumes of the group that are not skipped. The allocation
+policy says where new extents are taken: contiguous, cling, or anywhere.)"},
+    Described{"tvgck",
+              R"(Labels, logs, segments and the catalog are compared; what is missing, shrunk,
+copied or foreign is named. Nothing is changed. The exit status is 5 where something is wrong.)"},
     Described{"tvgcreate",
               R"(Files and block devices become physical volumes: each gets a label, and the first
 two a copy of the group's records. What was on them before is lost; a file system or another's label
 is asked about.)"},
+    Described{"tvgdisplay", R"(The same as tvgs reports, a line for each field.)"},
+    Described{"tvgexport",
+              R"(The group is left alone here until tvgimport, on this or on another machine.)"},
     Described{"tvgextend", R"(Files and block devices are made physical volumes of the group.)"},
+    Described{"tvgimport",
+              R"(A group that was exported is used again; with physical volumes as operands, one
+of another environment, from what is recorded on them.)"},
+    Described{"tvgreconcile",
+              R"(Where the log on a physical volume is newer than the catalog, an old catalog
+was brought back: it gets the newer rows. Where a pool and the catalog disagree, thin ids that
+only the pool has are adopted or removed, and volumes that only the catalog has are forgotten,
+as the options say. --test only shows what differs.)"},
     Described{
         "tvgreduce",
         R"(Only a physical volume that holds nothing leaves its group, and one has to stay. Its
@@ -68,8 +105,13 @@ label is wiped.)"},
               R"(With all pools and volumes in it, after asking. The labels of its physical volumes
 are wiped.)"},
     Described{"tvgrename", R"(Volumes in use stay so; new clients find them by the new name.)"},
-    Described{"tvgs", R"(A line for each group. -o help lists the fields, -S help says how rows are
+    Described{"tvgs",
+              R"(A line for each group. -o help lists the fields, -S help says how rows are
 selected.)"},
+    Described{"tvgscan",
+              R"(With --rebuild a catalog that was lost or damaged is made anew from what is
+recorded on the physical volumes; a damaged one is kept beside it. Groups that are known already
+stay as they are.)"},
     Described{
         "tvls",
         R"(As thin_ls does, exactly: what is exclusive is what the removal of that volume would
@@ -82,6 +124,19 @@ enough to be sent to somebody who looks at it. No data of volumes is in it.)"},
 all of them at worst.)"},
     Described{"tvmetadataunpack",
               R"(The image has the size and the blocks of the metadata device that was packed.)"},
+    Described{"tvpvchange", R"(No new extents are taken of a physical volume with -xn.)"},
+    Described{"tvpvcreate",
+              R"(A label is written, so that the file or device can be taken into a group later;
+tvgcreate and tvgextend do that by themselves too.)"},
+    Described{"tvpvdisplay", R"(The same as tvpvs reports, a line for each field.)"},
+    Described{"tvpvmove",
+              R"(Extents are copied in pieces and then switched in one transaction of the
+catalog; a move that was interrupted goes on where it was when the command is given again
+without operands, or is undone by --abort. The pool has to be inactive.)"},
+    Described{"tvpvremove", R"(The label goes; what else is there stays.)"},
+    Described{"tvpvresize",
+              R"(A file or device that grew gives its group more extents; one that is to shrink
+must be free at its end.)"},
     Described{"tvpvs",
               R"(A line for each physical volume. -o help lists the fields, -S help says how
 rows are selected.)"},

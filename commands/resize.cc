@@ -101,6 +101,8 @@ Result<> resize_pool(Invocation& call, Session& session, const FoundPool& found,
     }
     by.data = new_data - data;
     by.metadata = new_metadata - metadata;
+    by.data_before = data;
+    by.metadata_before = metadata;
     const VolumeResult done = TRY(extend_pool(session, found.group, found.pool, by));
     for (const auto& warning : done.warnings) call.warn(warning);
     warn_of_space(call, session, found.group, found.pool, done.pool);
@@ -138,7 +140,7 @@ int use_policies(Invocation& call) {
         call.say("{} is below its thresholds: nothing to do.", name);
         return exit_ok;
     }
-    const ExtendPoolRequest by{plan.data.by, plan.metadata.by, {}};
+    const ExtendPoolRequest by{plan.data.by, plan.metadata.by, {}, {}, {}};
     const auto done = TRY_OR_FAIL(call, extend_pool(session, found.group, found.pool, by));
     for (const auto& warning : done.warnings) call.warn(warning);
     call.say("Logical volume {} successfully resized.", name);
@@ -172,10 +174,12 @@ int resize(Invocation& call, ResizeDirection direction) {
                       fmt::format("Thin pool volumes {}_tdata cannot be reduced in size yet.",
                                   found.full_name())));
         }
-        TRY_OR_FAIL(call,
-                    resize_pool(call, session,
-                                {found.group, TRY_OR_FAIL(call, session.catalog.pool(found.lv.id))},
-                                direction));
+        const FoundPool pool{found.group, TRY_OR_FAIL(call, session.catalog.pool(found.lv.id))};
+        auto resized = resize_pool(call, session, pool, direction);
+        // A command that was interrupted was brought to its end first, or another one was faster.
+        if (!resized && resized.error().code == Errc::exists)
+            resized = resize_pool(call, session, pool, direction);
+        TRY_OR_FAIL(call, std::move(resized));
     } else {
         if (call.has("poolmetadatasize"))
             return call.usage(fmt::format("{} is a thin volume: it has no metadata of its own.",

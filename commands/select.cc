@@ -48,6 +48,9 @@ Result<NamedObjects> named_objects(Invocation& call, ReportKind kind) {
             named.paths.push_back(operand);
         } else {
             named.objects.push_back(TRY(parse_reference(operand)));
+            if (kind == ReportKind::groups && !named.objects.back().volume.empty())
+                return Error(Errc::not_found,
+                             fmt::format("Volume group \"{}\" not found", operand));
         }
     }
     named.none = !call.operands().empty() && named.objects.empty() && named.paths.empty();

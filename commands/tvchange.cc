@@ -90,6 +90,7 @@ int run(Invocation& call) {
     Session session = TRY_OR_FAIL(call, call.session());
     if (tags) TRY_OR_FAIL(call, change_tags(call, session));
     if (of_pools) return change_pools(call, session);
+    if (!properties && !call.has("activate")) return exit_ok;
     std::vector<std::string> wanted = TRY_OR_FAIL(call, selected_operands(call, Selected::thins));
     if (call.has("all")) {
         for (const GroupRow& group : TRY_OR_FAIL(call, session.catalog.groups()))

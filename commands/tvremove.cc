@@ -18,10 +18,9 @@ constexpr OperandSpec operands[] = {
     {"VG|VG/LV|@Tag", Value::group_or_volume,
      "Thin volumes or pools; a group or tag stands for all of its.", true, true},
 };
-constexpr std::string_view examples[] = {"tvremove -y vg0/before-upgrade",
-                                         "tvremove vg0/monday vg0/tuesday @nightly",
-                                         "tvremove -S 'lv_role=thinsnapshot && lv_time until "
-                                         "\"14 days ago\"' vg0"};
+constexpr std::string_view examples[] = {
+    "tvremove vg0/monday vg0/tuesday @nightly",
+    "tvremove -S 'lv_role=thinsnapshot && lv_time until \"14 days ago\"' vg0"};
 
 // What goes of a pool: some volumes, in one transaction, or all of it.
 struct Removal {

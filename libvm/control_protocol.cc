@@ -16,7 +16,7 @@ namespace thinvol {
 namespace {
 
 constexpr std::array<char, 7> hello_magic{'T', 'V', 'C', 'T', 'L', 0, 0};
-constexpr char protocol_version = 1;
+constexpr char protocol_version = 2;
 
 Error system_error(const char* what) {
     return {Errc::io_error, fmt::format("{}: {}", what, std::strerror(errno))};

@@ -32,7 +32,9 @@ Result<std::filesystem::path> absolute(const char* variable_name, const std::str
 Result<Environment> Environment::from_process() {
     Environment env;
     if (::geteuid() == 0) {
-        env = {"/var/lib/thinvol", "/run/thinvol", "/etc/thinvol", {}, {}, false};
+        env.state_dir = "/var/lib/thinvol";
+        env.run_dir = "/run/thinvol";
+        env.config_dir = "/etc/thinvol";
     } else {
         const std::string home = variable("HOME");
         const std::string state = variable("XDG_STATE_HOME");

@@ -199,7 +199,7 @@ Result<> PoolKeeper::extend_once(bool& again) {
     say_limit("data", plan.data, data_limit_);
     say_limit("metadata", plan.metadata, metadata_limit_);
     if (!plan.grows()) return {};
-    TRY(server_.ask(new_request(ExtendPoolRequest{plan.data.by, plan.metadata.by, {}})));
+    TRY(server_.ask(new_request(ExtendPoolRequest{plan.data.by, plan.metadata.by, {}, {}, {}})));
     failure_.clear();
     again = true;
     const auto said = [&](const char* part, Extents by) {

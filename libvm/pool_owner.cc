@@ -316,11 +316,25 @@ Result<> PoolOwner::add_segments(const GroupRow& vg, const PoolRow& pool, Segmen
     return {};
 }
 
+Result<> PoolOwner::check_before(const PoolRow& pool, SegmentRole role, Extents before) {
+    if (before == Extents(0)) return {};
+    Extents now(0);
+    for (const SegmentRow& s : TRY(session_.catalog.segments_of(pool_id_, role, false)))
+        now += s.length;
+    if (now == before) return {};
+    return Error(
+        Errc::exists,
+        fmt::format("the {} of pool {} were resized meanwhile, from {} extents to {}",
+                    role == SegmentRole::data ? "data" : "metadata", pool.lv.name, before, now));
+}
+
 Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ExtendPoolRequest& request) {
     Catalog& catalog = session_.catalog;
     auto transaction = TRY(catalog.begin());
     const PoolRow pool = TRY(catalog.pool(pool_id_));
     const GroupRow vg = TRY(group(pool));
+    TRY(check_before(pool, SegmentRole::data, request.data_before));
+    TRY(check_before(pool, SegmentRole::metadata, request.metadata_before));
     TRY(add_segments(vg, pool, SegmentRole::metadata, request.metadata, request.pv_ids));
     TRY(add_segments(vg, pool, SegmentRole::data, request.data, request.pv_ids));
     const auto sectors_of = [&](SegmentRole role) -> Result<Sectors> {

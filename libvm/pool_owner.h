@@ -52,6 +52,7 @@ private:
     Result<PoolAnswer> perform(const std::string& id, const MakeVolumesRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const RemoveVolumesRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const ResizeVolumeRequest& request);
+    Result<> check_before(const PoolRow& pool, SegmentRole role, Extents before);
     Result<PoolAnswer> perform(const std::string& id, const ExtendPoolRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const MergeRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const ActivateRequest& request);

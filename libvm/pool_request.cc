@@ -20,7 +20,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MakeVolumesRequest::One, name, size, origin_i
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MakeVolumesRequest, volumes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RemoveVolumesRequest, lv_ids, deactivate)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResizeVolumeRequest, lv_id, size)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExtendPoolRequest, data, metadata, pv_ids)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExtendPoolRequest, data, metadata, pv_ids, data_before,
+                                   metadata_before)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MergeRequest, lv_id, keep)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)

@@ -43,6 +43,9 @@ struct ExtendPoolRequest {
     Extents data{};
     Extents metadata{};
     std::vector<std::int64_t> pv_ids;
+    // The sizes that these come on top of. Errc::exists if they are others by then; 0: never mind.
+    Extents data_before{};
+    Extents metadata_before{};
 };
 // A snapshot replaces its origin: now if neither is open, else when neither is active any more.
 struct MergeRequest {

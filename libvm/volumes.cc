@@ -375,7 +375,7 @@ Result<VolumeResult> deactivate(Session& session, const PoolRow& pool,
     if (!answer) return VolumeResult{};
     if (answer->active.empty() && !session.environment.rehearsal)
         await_server_end(session.environment, pool);
-    return VolumeResult{std::move(answer->names), std::move(answer->warnings)};
+    return VolumeResult{std::move(answer->names), std::move(answer->warnings), {}};
 }
 
 Result<std::optional<PoolAnswer>> pool_status(const Environment& environment, const PoolRow& pool) {

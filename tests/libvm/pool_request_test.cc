@@ -82,10 +82,13 @@ TEST_CASE("each request is understood as it was meant") {
     CHECK(resize.lv_id == 5);
     CHECK(resize.size == Bytes(1ULL << 63));
 
-    const auto extend = there_and_back(ExtendPoolRequest{Extents(7), Extents(8), {9, 10}});
+    const auto extend =
+        there_and_back(ExtendPoolRequest{Extents(7), Extents(8), {9, 10}, Extents(3), Extents(4)});
     CHECK(extend.data == Extents(7));
     CHECK(extend.metadata == Extents(8));
     CHECK(extend.pv_ids == std::vector<std::int64_t>{9, 10});
+    CHECK(extend.data_before == Extents(3));
+    CHECK(extend.metadata_before == Extents(4));
 
     CHECK(there_and_back(ActivateRequest{{1, 2}}).lv_ids == std::vector<std::int64_t>{1, 2});
     CHECK(there_and_back(DeactivateRequest{{4}}).lv_ids == std::vector<std::int64_t>{4});
@@ -276,7 +279,8 @@ TEST_CASE("an answer without one of its fields, or with a wrong one, is refused"
 TEST_CASE("no damage to a request or an answer gets past as an exception") {
     const std::string texts[] = {
         to_json(PoolRequest{"id", MakeVolumesRequest{{{"a", Bytes(1), 2, true, false}}}}),
-        to_json(PoolRequest{"id", ExtendPoolRequest{Extents(1), Extents(2), {3, 4}}}),
+        to_json(PoolRequest{
+            "id", ExtendPoolRequest{Extents(1), Extents(2), {3, 4}, Extents(5), Extents(6)}}),
         to_json(Result<PoolAnswer>(sample_answer())),
         to_json(Result<PoolAnswer>(Error(Errc::busy, "words"))),
     };

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <set>
 
 namespace thinvol {
 namespace {
@@ -136,13 +137,22 @@ void Tracer::handle(pid_t thread, int status) {
 void Tracer::let_go() {
     for (const auto& [thread, group] : threads_)
         ::ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr);
+    std::set<pid_t> gone;
     while (!threads_.empty()) {
         int status = 0;
         const pid_t thread = ::waitpid(-1, &status, __WALL);
         if (thread < 0) return;
         threads_.erase(thread);
+        gone.insert(thread);
         if (!WIFSTOPPED(status)) continue;
-        const bool for_us = (status >> 16) != 0 || WSTOPSIG(status) == (SIGTRAP | 0x80);
+        const int event = status >> 16;
+        if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK ||
+            event == PTRACE_EVENT_VFORK) {  // its child is traced too, and stops first of all
+            unsigned long child = 0;
+            ::ptrace(PTRACE_GETEVENTMSG, thread, nullptr, &child);
+            if (!gone.contains(static_cast<pid_t>(child))) threads_[static_cast<pid_t>(child)] = 0;
+        }
+        const bool for_us = event != 0 || WSTOPSIG(status) == (SIGTRAP | 0x80);
         ::ptrace(PTRACE_DETACH, thread, nullptr, for_us ? 0 : WSTOPSIG(status));
     }
 }
