@@ -275,14 +275,17 @@ Result<MoveJob> begin_move(Session& session, const PvRow& source, const std::vec
     const GroupRow group = TRY(session.catalog.group(source.vg_id));
     TRY(check_group_usable(session, group));
     TRY(settle_group(session, group));
+    std::vector<std::string> wanted;
+    for (const PvRow& pv : targets) wanted.push_back(pv.uuid);
     for (const MoveJob& job : TRY(moves(session))) {
-        if (job.source == source.uuid)
-            return Error(Errc::exists,
-                         fmt::format("{} is being moved already: tvpvmove alone goes on, tvpvmove "
-                                     "--abort ends it",
-                                     source.path));
+        if (job.source != source.uuid) continue;
+        if (job.targets == wanted && job.pool == pool) return job;  // it was interrupted
+        return Error(Errc::exists,
+                     fmt::format("{} is being moved already, in another way: tvpvmove alone goes "
+                                 "on, tvpvmove --abort ends it",
+                                 source.path));
     }
-    Json detail{{"source", source.uuid}, {"targets", Json::array()}};
+    Json detail{{"source", source.uuid}, {"targets", wanted}};
     if (!pool.empty()) {
         const LvRow lv = TRY(session.catalog.find_lv(group, pool));
         if (lv.kind != LvKind::pool)
@@ -291,7 +294,6 @@ Result<MoveJob> begin_move(Session& session, const PvRow& source, const std::vec
                 fmt::format("{}/{} has no extents of its own: name its pool", group.name, pool));
         detail["pool"] = pool;
     }
-    for (const PvRow& pv : targets) detail["targets"].push_back(pv.uuid);
     auto transaction = TRY(session.catalog.begin());
     TRY(session.catalog.database().run("INSERT INTO job(vg_id, kind, detail) VALUES(?, ?, ?)",
                                        group.id, "pvmove", detail.dump()));

@@ -34,7 +34,8 @@ struct MoveJob {
     std::string pool;                  // name; empty: all volumes
 };
 
-// Records the job; a second one of the same physical volume is `exists`.
+// Records the job; the same one again is the one that was interrupted, another one of the same
+// physical volume is `exists`.
 Result<MoveJob> begin_move(Session& session, const PvRow& source, const std::vector<PvRow>& targets,
                            const std::string& pool);
 Result<std::vector<MoveJob>> moves(Session& session);

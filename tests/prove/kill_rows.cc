@@ -39,6 +39,13 @@ constexpr KillStep script[] = {
     {"tvextend -L 32m vg0/pool0", true},
     {"tvextend --poolmetadatasize 8m vg0/pool0", true},
     {"tvextend -L 48m vg0/v", true},
+    {"tvsnapshot --group -n {origin}-g vg0/v vg0/s1", true},
+    {"tvchange --addtag nightly vg0/v"},
+    {"tvconvert --merge vg0/v-g"},
+    {"tvremove -y vg0/s1-g"},
+    {"tvgchange --addtag fast vg0"},
+    {"tvpvchange -xn p0"},
+    {"tvpvchange -xy p0"},
     {"tvreduce -y -L 40m vg0/v"},
     {"tvrename vg0/s0 vg0/r0"},
     {"tvrename vg0/w vg0/x", true},
@@ -52,6 +59,7 @@ constexpr KillStep script[] = {
     {"tvrepair -y vg0/pool0"},
     {"tvchange --lend kernel vg0/pool0"},
     {"tvchange --return vg0/pool0"},
+    {"tvpvmove p0"},
     {"tvcreate -L 8m -T vg0/pool1"},
     {"tvremove -y vg0/pool1"},
     {"tvgrename vg0 vg1", false, false, "tvgrename vg0 vg1"},
@@ -105,10 +113,10 @@ private:
 // that changes the pool has brought it to its end.
 std::string visible(const Workshop& shop) {
     return shop
-        .sh("tvgs --noheadings -o vg_name,vg_size,pv_count; tvpvs --noheadings -o "
-            "pv_name,vg_name,pv_size; tvs --noheadings -o "
+        .sh("tvgs --noheadings -o vg_name,vg_size,pv_count,vg_tags; tvpvs --noheadings -o "
+            "pv_name,vg_name,pv_size,pv_allocatable; tvs --noheadings -o "
             "lv_name,vg_name,lv_size,origin,pool_lv,lv_permissions,lv_when_full,lv_metadata_size,"
-            "thin_id,lent_to")
+            "thin_id,lent_to,lv_tags")
         .output;
 }
 std::string settled(const Workshop& shop) {
