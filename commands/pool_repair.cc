@@ -1,5 +1,7 @@
 #include "commands/pool_repair.h"
 
+#include <algorithm>
+
 #include "commands/lookup.h"
 #include "commands/metadata_target.h"
 #include "commands/progress.h"
@@ -10,9 +12,9 @@
 namespace thinvol {
 
 Result<RepairPlan> plan_and_warn(Invocation& call, const std::string& name, BlockQueue& device,
-                                 const PoolOverrides& known) {
-    const RepairAim aim = call.has("whole") ? RepairAim::whole : RepairAim::newest;
-    auto plan = TRY(within(name, plan_repair(device, known, aim)));
+                                 const PoolOverrides& known, RepairWish wish) {
+    if (call.has("whole")) wish.aim = RepairAim::whole;
+    auto plan = TRY(within(name, plan_repair(device, known, wish)));
     for (const std::string& note : plan.notes) call.warn(fmt::format("{}: {}", name, note));
     return plan;
 }
@@ -39,7 +41,12 @@ Result<std::string> repair_pool(Invocation& call, const std::string& operand) {
     known.data_block_size = catalog.data_block_size;
     known.data_blocks = catalog.data_blocks;
     WatchedQueue old(call, swap->old(), swap->old().size());
-    RepairPlan plan = TRY(plan_and_warn(call, name, old, known));
+    RepairWish wish;
+    wish.thin_ids.emplace();
+    for (const ThinRow& v : TRY(session.catalog.thins_of_pool(found.pool.lv.id)))
+        wish.thin_ids->push_back(v.thin_id.n());
+    std::sort(wish.thin_ids->begin(), wish.thin_ids->end());
+    RepairPlan plan = TRY(plan_and_warn(call, name, old, known, std::move(wish)));
     if (!plan.superblock_used && !known.transaction_id)
         plan.contents.pool.transaction_id = *catalog.transaction_id;
     if (!call.confirm(fmt::format("Replace the metadata of {} by these?", name)))

@@ -14,7 +14,7 @@
 namespace thinvol {
 
 Result<RepairPlan> plan_and_warn(Invocation& call, const std::string& name, BlockQueue& device,
-                                 const PoolOverrides& known);
+                                 const PoolOverrides& known, RepairWish wish = {});
 // Says what was written.
 Result<std::string> build_repaired(const std::string& name, BlockQueue& source,
                                    const RepairPlan& plan, BlockQueue& target);

@@ -37,8 +37,10 @@ public:
 
 class Planner {
 public:
-    Planner(BlockQueue& device, const PoolOverrides& known, RepairAim aim)
-        : device_(device), known_(known), aim_(aim) {}
+    Planner(BlockQueue& device, const PoolOverrides& known, const RepairWish& wish)
+        : device_(device), known_(known), aim_(wish.aim) {
+        if (wish.thin_ids) wanted_ids_ = hash_of_ids(*wish.thin_ids);
+    }
     Result<RepairPlan> run();
 
 private:
@@ -51,6 +53,7 @@ private:
     bool contradicted() const;
     void one_of_superblock();
     bool better_than_superblock(const RootCandidate& volumes, const RootCandidate& details) const;
+    auto rank(const RootCandidate& details, const RootCandidate& volumes) const;
     bool best_pair();
     bool best_pair(bool exact);
     void take(const RootCandidate& volumes, const RootCandidate* details, bool trusted);
@@ -65,6 +68,7 @@ private:
     BlockQueue& device_;
     const PoolOverrides& known_;
     RepairAim aim_;
+    std::optional<std::uint64_t> wanted_ids_;
     RepairPlan plan_;
     std::optional<Superblock> superblock_;
     std::string uuid_;
@@ -125,9 +129,9 @@ void Planner::take(const RootCandidate& volumes, const RootCandidate* details, b
          details == nullptr ? "without details" : fmt::format("the details at {}", details->at));
 }
 
-auto rank(const RootCandidate& details, const RootCandidate& volumes) {
-    return std::make_tuple(details.newest.n, details.time, volumes.mappings, volumes.at.n,
-                           details.at.n);
+auto Planner::rank(const RootCandidate& details, const RootCandidate& volumes) const {
+    return std::make_tuple(volumes.ids == wanted_ids_, details.newest.n, details.time,
+                           volumes.mappings, volumes.at.n, details.at.n);
 }
 
 // What the superblock points to, damaged or overtaken, is left only for what is newer by the clock
@@ -365,8 +369,9 @@ Result<RepairPlan> Planner::run() {
 
 }  // namespace
 
-Result<RepairPlan> plan_repair(BlockQueue& device, const PoolOverrides& known, RepairAim aim) {
-    return Planner(device, known, aim).run();
+Result<RepairPlan> plan_repair(BlockQueue& device, const PoolOverrides& known,
+                               const RepairWish& wish) {
+    return Planner(device, known, wish).run();
 }
 
 }  // namespace thinvol

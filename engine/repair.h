@@ -16,6 +16,9 @@
 // Source      thin-provisioning-tools thin_repair(8), for what candidates can be told by
 #pragma once
 
+#include <optional>
+#include <vector>
+
 #include "engine/node_survey.h"
 
 namespace thinvol {
@@ -31,7 +34,14 @@ struct RepairPlan {
 // newest one that is still there in whole, with its older mappings.
 enum class RepairAim { newest, whole };
 
+struct RepairWish {
+    RepairAim aim = RepairAim::newest;
+    // Of the volumes that somebody knows to be there, ascending: of several trees, those that have
+    // just these are taken. Nothing if nobody knows.
+    std::optional<std::vector<std::uint64_t>> thin_ids{};
+};
+
 Result<RepairPlan> plan_repair(BlockQueue& device, const PoolOverrides& known,
-                               RepairAim aim = RepairAim::newest);
+                               const RepairWish& wish = {});
 
 }  // namespace thinvol

@@ -140,6 +140,12 @@ void mix(std::uint64_t& hash, std::uint64_t value) {
 
 }  // namespace
 
+std::uint64_t hash_of_ids(std::span<const std::uint64_t> ids) {
+    std::uint64_t hash = 0;
+    for (const std::uint64_t id : ids) mix(hash, id);
+    return hash;
+}
+
 RootCandidate summary_of(const VolumeTree& tree) {
     RootCandidate root{.at = tree.at, .volumes = tree.entries.size(), .whole = tree.whole};
     for (const VolumeTree::Entry& entry : tree.entries) {

@@ -50,6 +50,8 @@ struct RootCandidates {
     std::vector<RootCandidate> details;
 };
 RootCandidates find_roots(NodeSurvey& survey);
+// As RootCandidate::ids; ascending.
+std::uint64_t hash_of_ids(std::span<const std::uint64_t> ids);
 RootCandidate summary_of(const VolumeTree& tree);
 RootCandidate summary_of(const DetailsTree& tree);
 

@@ -27,10 +27,13 @@ says '2 volumes with 1280 mappings' tvrepair -y vg0/pool0
 tvdump vg0/pool0 | same - before.xml
 
 # The superblock of the pool's own metadata is lost: size and id are the catalog's.
-superblock=$(grep -obUaP '\xba\x52\x9c\x01\x00\x00\x00\x00\x02\x00\x00\x00' pv.img | cut -d: -f1)
-for at in $superblock; do
-  dd if=/dev/zero of=pv.img bs=1 seek=$((at - 32)) count=4096 conv=notrunc status=none
-done
+lose_superblock() {
+  local at magic='\xba\x52\x9c\x01\x00\x00\x00\x00\x02\x00\x00\x00'
+  for at in $(grep -obUaP "$magic" pv.img | cut -d: -f1); do
+    dd if=/dev/zero of=pv.img bs=1 seek=$((at - 32)) count=4096 conv=notrunc status=none
+  done
+}
+lose_superblock
 fails 1 'this is no thin-pool metadata' tvcheck vg0/pool0
 fails 5 'left as it was' tvrepair vg0/pool0
 fails 1 'this is no thin-pool metadata' tvcheck vg0/pool0
@@ -43,6 +46,16 @@ for v in v snap; do head_of "$(uri vg0/$v)" $((40 << 20)) | same - contents; don
 tvcreate -V 64m -T vg0/pool0 -n more >/dev/null
 nbdcopy --flush contents "$(uri vg0/v)"
 tvchange -an vg0
+
+# It is lost again, a snapshot was removed just before: of the trees that are left, those with the
+# catalog's volumes are taken.
+tvsnapshot -n gone vg0/v >/dev/null
+tvremove -y vg0/gone >/dev/null
+tvdump vg0/pool0 > again.xml
+lose_superblock
+says '3 volumes' tvrepair -y vg0/pool0
+tvdump vg0/pool0 > after.xml
+diff <(grep mapping again.xml) <(grep mapping after.xml)
 
 # XML into the pool: only what agrees with the catalog.
 tvdump -o now.xml vg0/pool0

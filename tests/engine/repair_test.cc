@@ -217,7 +217,7 @@ Collector repaired_by_us(MemoryQueue& damaged, const Class& kind, MemoryQueue& t
                          RepairAim aim = RepairAim::newest) {
     PoolOverrides known;
     if (kind.superblock_lost) known.data_block_size = Sectors(128);
-    const RepairPlan plan = must(plan_repair(damaged, known, aim));
+    const RepairPlan plan = must(plan_repair(damaged, known, {.aim = aim}));
     for (const std::string& note : plan.notes) UNSCOPED_INFO(note);
     MetadataBuilder builder(target, {.overrides = known, .count_mapped = true});
     must(walk_contents(damaged, plan.contents, {.subtrees = true, .judge = plan.survey.get()},
