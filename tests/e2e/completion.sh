@@ -7,6 +7,7 @@ tvgcreate vg0 pv.img >/dev/null
 tvcreate -L 64m -T vg0/pool0 >/dev/null
 for v in root var; do tvcreate -V 64m -T vg0/pool0 -n $v >/dev/null 2>&1; done
 
+# shellcheck source=/dev/null
 . "$THINVOL_BIN/../completions/thinvol.bash"
 compopt() { :; }   # outside of a completion it only complains
 # offers LINE EXPECTED: what TAB at the end of the line offers.

@@ -29,6 +29,7 @@ tvdump vg0/pool0 | same - before.xml
 # The superblock of the pool's own metadata is lost: size and id are the catalog's.
 lose_superblock() {
   local at magic='\xba\x52\x9c\x01\x00\x00\x00\x00\x02\x00\x00\x00'
+  # shellcheck disable=SC2013  # offsets, one a line
   for at in $(grep -obUaP "$magic" pv.img | cut -d: -f1); do
     dd if=/dev/zero of=pv.img bs=1 seek=$((at - 32)) count=4096 conv=notrunc status=none
   done
