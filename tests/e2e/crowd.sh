@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Goal: 32 processes of all commands on one group at once: each command succeeds, nobody is told that
-#       something is busy, and nothing is lost or left over; with the pool inactive and in use.
+# Goal: 32 processes of all commands on one group at once: each command succeeds, nobody is told
+#       that something is busy, nothing is lost or left over; with the pool inactive and in use.
 . "$(dirname "$0")/lib.sh"
 rounds=${THINVOL_ROUNDS:-3}
 
