@@ -1,6 +1,6 @@
+#include "commands/activation.h"
 #include "commands/group_options.h"
 #include "commands/table.h"
-#include "libvm/group_settings.h"
 #include "libvm/reconcile.h"
 #include "libvm/volumes.h"
 
@@ -21,27 +21,17 @@ constexpr OperandSpec operands[] = {
 constexpr std::string_view examples[] = {"tvgchange -ay vg0", "tvgchange --addtag backup vg0",
                                          "tvgchange --alloc cling vg0"};
 
-// Volumes that are flagged to be skipped stay as they are.
-Result<> change_activation(Invocation& call, Session& session, const GroupRow& group) {
-    const std::string& how = call.value("activate");
-    TRY(check_group_usable(session, group));
-    if (how == "ay" && !TRY(group_settings(session.catalog, group.id)).autoactivation) return {};
-    std::size_t changed = 0;
-    for (const PoolRow& pool : TRY(session.catalog.pools(group.id))) {
-        std::vector<std::int64_t> ids;
-        for (const ThinRow& volume : TRY(session.catalog.thins_of_pool(pool.lv.id))) {
-            const auto automatic = TRY(session.catalog.database().number(
-                "SELECT 1 FROM lv WHERE id = ? AND autoactivation", volume.lv.id));
-            const bool skipped = volume.skip_activation || (how == "ay" && !automatic);
-            if (how == "n" || !skipped) ids.push_back(volume.lv.id);
-        }
-        if (ids.empty()) continue;
-        TRY(how == "n" ? deactivate(session, pool, ids) : activate(session, group, pool, ids));
-        changed += ids.size();
+int activate_all(Invocation& call, Session& session, const GroupRow& group) {
+    TRY_OR_FAIL(call, check_group_usable(session, group));
+    const auto volumes = TRY_OR_FAIL(call, find_thins(session, {group.name}));
+    const int status = change_activation(call, session, volumes);
+    std::size_t active = 0;
+    for (const PoolRow& pool : TRY_OR_FAIL(call, session.catalog.pools(group.id))) {
+        const auto now = TRY_OR_FAIL(call, pool_status(session.environment, pool));
+        active += now ? now->active.size() : 0;
     }
-    call.say("{} logical volume(s) in volume group \"{}\" now active", how == "n" ? 0 : changed,
-             group.name);
-    return {};
+    call.say("{} logical volume(s) in volume group \"{}\" now active", active, group.name);
+    return status;
 }
 
 int change_one(Invocation& call, Session& session, const std::string& name) {
@@ -50,8 +40,7 @@ int change_one(Invocation& call, Session& session, const std::string& name) {
         TRY_OR_FAIL(call, apply_group_options(call, session, group));
         call.say("Volume group \"{}\" successfully changed", group.name);
     }
-    if (call.has("activate")) TRY_OR_FAIL(call, change_activation(call, session, group));
-    return exit_ok;
+    return call.has("activate") ? activate_all(call, session, group) : exit_ok;
 }
 
 int run(Invocation& call) {
