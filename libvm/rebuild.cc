@@ -43,7 +43,10 @@ Result<> read_newest(FoundGroup& group) {
     for (const ScannedPv& pv : group.pvs) {
         if (pv.last_change > 0) logs.push_back(&pv);
     }
-    std::ranges::stable_sort(logs, std::greater(), &ScannedPv::last_change);
+    // The newest first; of equals, the one that was named first.
+    std::ranges::sort(logs, [](const ScannedPv* a, const ScannedPv* b) {
+        return a->last_change != b->last_change ? a->last_change > b->last_change : a < b;
+    });
     Error why(Errc::not_found,
               fmt::format("no log of volume group \"{}\" is on {}: name its other physical volumes "
                           "too",
