@@ -32,6 +32,7 @@ struct ProofRow {
     const char* what;
     std::uint64_t minimum;  // of a quick run
     Outcome (*run)(const Budget& budget);
+    bool quick = true;  // part of --quick
 };
 std::span<const ProofRow> proof_rows();
 
