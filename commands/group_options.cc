@@ -22,14 +22,7 @@ bool has_group_options(const Invocation& call) {
            call.has("deltag");
 }
 
-Result<> check_group_options(const Invocation& call) {
-    for (const char* option : {"addtag", "deltag"})
-        for (const std::string& tag : call.values(option)) TRY(parse_tag(tag));
-    return {};
-}
-
 Result<> apply_group_options(Invocation& call, Session& session, const GroupRow& group) {
-    TRY(check_group_options(call));
     TRY(check_group_usable(session, group));
     {
         auto transaction = TRY(session.catalog.begin());

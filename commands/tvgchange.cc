@@ -1,6 +1,7 @@
 #include "commands/activation.h"
 #include "commands/group_options.h"
 #include "commands/table.h"
+#include "commands/tagging.h"
 #include "libvm/reconcile.h"
 #include "libvm/volumes.h"
 
@@ -12,8 +13,8 @@ constexpr OptionSpec options[] = {
      "y: export all volumes; n: stop exporting them; ay: those that may be at boot."},
     set_autoactivation_option,
     allocation_option,
-    group_addtag_option,
-    {"deltag", 0, Value::text, "Take this tag away.", true},
+    addtag_option,
+    deltag_option,
 };
 constexpr OperandSpec operands[] = {
     {"VG", Value::group, "Groups; all unless given.", false, true},

@@ -1,6 +1,7 @@
 #include "commands/group_options.h"
 #include "commands/idempotence.h"
 #include "commands/table.h"
+#include "commands/tagging.h"
 #include "libvm/groups.h"
 #include "libvm/sizes.h"
 
@@ -12,7 +13,7 @@ constexpr OptionSpec options[] = {
      "Size of an extent, a multiple of 128 KiB; 4 MiB unless given."},
     set_autoactivation_option,
     allocation_option,
-    group_addtag_option,
+    addtag_option,
     idempotent_option,
 };
 constexpr OperandSpec operands[] = {
@@ -31,7 +32,6 @@ Result<bool> is_so(Session& session, const NewGroup& wanted) {
 }
 
 int run(Invocation& call) {
-    TRY_OR_FAIL(call, check_group_options(call));
     Session session = TRY_OR_FAIL(call, call.session());
     NewGroup wanted;
     wanted.name = call.operands().front();

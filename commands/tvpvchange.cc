@@ -1,5 +1,6 @@
 #include "commands/invocation.h"
 #include "commands/table.h"
+#include "commands/tagging.h"
 #include "libvm/group_log.h"
 #include "libvm/pv_lifecycle.h"
 #include "libvm/reconcile.h"
@@ -10,8 +11,8 @@ namespace {
 
 constexpr OptionSpec options[] = {
     {"allocatable", 'x', Value::yes_no, "Whether new extents may be taken from it."},
-    {"addtag", 0, Value::text, "Give it this tag.", true},
-    {"deltag", 0, Value::text, "Take this tag away.", true},
+    addtag_option,
+    deltag_option,
 };
 constexpr OperandSpec operands[] = {
     {"PV", Value::physical_volume, "Physical volume.", true, true},

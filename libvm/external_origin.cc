@@ -63,20 +63,24 @@ std::string to_text(const ExternalOrigin& origin) {
     return fmt::format("{} {}", origin.size.n, origin.path);
 }
 
-Result<std::unique_ptr<BlockQueue>> open_external_origin(const std::string& text) {
+Result<ExternalOrigin> parse_external_origin(const std::string& text) {
     const std::size_t space = text.find(' ');
     const auto size = parse_number(std::string_view(text).substr(0, space));
     if (!size || space == std::string::npos)
         return Error(Errc::corrupt, fmt::format("catalog: external origin \"{}\"", text));
-    const std::string path = text.substr(space + 1);
-    OpenOrigin origin = TRY(open_read_only(path));
-    if (origin.size.n != *size)
+    return ExternalOrigin{text.substr(space + 1), Bytes(*size)};
+}
+
+Result<std::unique_ptr<BlockQueue>> open_external_origin(const std::string& text) {
+    const ExternalOrigin wanted = TRY(parse_external_origin(text));
+    OpenOrigin origin = TRY(open_read_only(wanted.path));
+    if (origin.size != wanted.size)
         return Error(Errc::corrupt,
                      fmt::format("external origin {} has {} bytes, and had {} when the volume was "
                                  "made: it must not change; bring the right one back",
-                                 path, origin.size.n, *size));
+                                 wanted.path, origin.size.n, wanted.size.n));
     const FileOptions options{.size = to_sectors(origin.size), .unflushed = false};
-    return std::make_unique<FileQueue>(std::move(origin.fd), path, options);
+    return std::make_unique<FileQueue>(std::move(origin.fd), wanted.path, options);
 }
 
 }  // namespace thinvol

@@ -25,6 +25,9 @@ Result<ExternalOrigin> find_external_origin(const std::string& path);
 
 // As ThinRow::external_origin keeps it.
 std::string to_text(const ExternalOrigin& origin);
+// corrupt: it is no such text.
+Result<ExternalOrigin> parse_external_origin(const std::string& text);
+
 Result<std::unique_ptr<BlockQueue>> open_external_origin(const std::string& text);
 
 }  // namespace thinvol

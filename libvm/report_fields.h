@@ -35,6 +35,8 @@ struct Time {
 };
 using Cell = std::variant<std::monostate, std::string, std::int64_t, Bytes, Percent, Flag, Time,
                           std::vector<std::string>>;
+inline Cell number_cell(std::uint64_t n) { return static_cast<std::int64_t>(n); }
+inline Cell text_cell(std::string_view s) { return std::string(s); }
 
 enum class FieldKind { text, number, size, percent, list, flag, time };
 std::string_view name_of(FieldKind kind);

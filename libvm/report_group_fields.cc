@@ -15,8 +15,6 @@ using Row = ReportRow;
 using Words = std::vector<std::string>;
 using enum FieldKind;
 
-Cell count(std::uint64_t n) { return static_cast<std::int64_t>(n); }
-Cell word(std::string_view s) { return std::string(s); }
 Bytes of_extents(const Row& r, Extents n) { return to_bytes(r.in->group.extent_size * n.n); }
 Extents free_extents(const Row& r) { return r.in->extents - r.in->used; }
 
@@ -31,11 +29,20 @@ std::uint64_t missing_pvs(const Row& r) {
         std::count_if(r.in->pvs.begin(), r.in->pvs.end(), is_missing));
 }
 
+char letter_of(Allocation allocation) {
+    switch (allocation) {
+        case Allocation::contiguous: return 'c';
+        case Allocation::cling: return 'l';
+        case Allocation::normal: return 'n';
+    }
+    return '?';
+}
+
 std::string group_attributes(const Row& r) {
     std::string a = "wz----";
-    if (r.in->exported) a[2] = 'x';
+    if (r.in->settings.exported) a[2] = 'x';
     if (missing_pvs(r) > 0) a[3] = 'p';
-    a[4] = r.in->allocation == "cling" ? 'l' : r.in->allocation == "contiguous" ? 'c' : 'n';
+    a[4] = letter_of(r.in->settings.allocation);
     return a;
 }
 
@@ -61,9 +68,9 @@ constexpr Field group_table[] = {
     {"vg_name", "VG", text, "Name of the volume group.",
      [](const Row& r) -> Cell { return r.in->group.name; }},
     {"pv_count", "#PV", number, "Physical volumes.",
-     [](const Row& r) -> Cell { return count(r.in->pvs.size()); }},
+     [](const Row& r) -> Cell { return number_cell(r.in->pvs.size()); }},
     {"lv_count", "#LV", number, "Visible volumes.",
-     [](const Row& r) -> Cell { return count(volume_count(r)); }, needs_counts},
+     [](const Row& r) -> Cell { return number_cell(volume_count(r)); }, needs_counts},
     {"snap_count", "#SN", number, "Copy-on-write snapshots: none here.",
      [](const Row&) -> Cell { return std::int64_t{0}; }},
     {"vg_attr", "Attr", text, "Attributes; see vgs(8).",
@@ -75,31 +82,32 @@ constexpr Field group_table[] = {
     {"vg_uuid", "VG UUID", text, "Identity.",
      [](const Row& r) -> Cell { return grouped_uuid(r.in->group.uuid); }},
     {"vg_fmt", "Fmt", text, "Format of its records.",
-     [](const Row&) -> Cell { return word("thinvol"); }, needs_nothing, formats},
+     [](const Row&) -> Cell { return text_cell("thinvol"); }, needs_nothing, formats},
     {"vg_permissions", "VPerms", text, "Whether it may be changed.",
-     [](const Row&) -> Cell { return word("writeable"); }, needs_nothing, writeable},
+     [](const Row&) -> Cell { return text_cell("writeable"); }, needs_nothing, writeable},
     {"vg_extendable", "Extendable", flag, "Whether it can be extended.",
-     [](const Row& r) -> Cell { return Flag{!r.in->exported, extendable[0]}; }, needs_nothing,
-     extendable},
+     [](const Row& r) -> Cell { return Flag{!r.in->settings.exported, extendable[0]}; },
+     needs_nothing, extendable},
     {"vg_exported", "Exported", flag, "Whether it is exported.",
-     [](const Row& r) -> Cell { return Flag{r.in->exported, exported[0]}; }, needs_nothing,
+     [](const Row& r) -> Cell { return Flag{r.in->settings.exported, exported[0]}; }, needs_nothing,
      exported},
     {"vg_autoactivation", "AutoAct", flag, "Whether its volumes are activated at boot.",
-     [](const Row& r) -> Cell { return Flag{r.in->autoactivation, enabled[0]}; }, needs_nothing,
-     enabled},
+     [](const Row& r) -> Cell { return Flag{r.in->settings.autoactivation, enabled[0]}; },
+     needs_nothing, enabled},
     {"vg_partial", "Partial", flag, "Whether a physical volume is missing.",
      [](const Row& r) -> Cell { return Flag{missing_pvs(r) > 0, partial[0]}; }, needs_nothing,
      partial},
     {"vg_allocation_policy", "AllocPol", text, "Allocation policy.",
-     [](const Row& r) -> Cell { return r.in->allocation; }, needs_nothing, policies},
+     [](const Row& r) -> Cell { return text_cell(name_of(r.in->settings.allocation)); },
+     needs_nothing, policies},
     {"vg_extent_size", "Ext", size, "Size of an extent.",
      [](const Row& r) -> Cell { return to_bytes(r.in->group.extent_size); }},
     {"vg_extent_count", "#Ext", number, "Extents.",
-     [](const Row& r) -> Cell { return count(r.in->extents.n); }},
+     [](const Row& r) -> Cell { return number_cell(r.in->extents.n); }},
     {"vg_free_count", "Free", number, "Extents not allocated.",
-     [](const Row& r) -> Cell { return count(free_extents(r).n); }},
+     [](const Row& r) -> Cell { return number_cell(free_extents(r).n); }},
     {"missing_pv_count", "#PV Missing", number, "Physical volumes that are missing.",
-     [](const Row& r) -> Cell { return count(missing_pvs(r)); }},
+     [](const Row& r) -> Cell { return number_cell(missing_pvs(r)); }},
     {"vg_seqno", "Seq", number, "Counts changes of the group.",
      [](const Row& r) -> Cell { return r.in->last_change; }},
     {"vg_tags", "VG Tags", list, "Tags.", [](const Row& r) -> Cell { return r.in->tags; },
@@ -114,11 +122,10 @@ Extents used_on(const Row& r) {
     const auto it = r.in->used_on.find(r.pv->id);
     return it == r.in->used_on.end() ? Extents(0) : it->second;
 }
-bool may_allocate(const Row& r) { return !r.in->not_allocatable.contains(r.pv->id); }
 
 std::string pv_attributes(const Row& r) {
-    std::string a = may_allocate(r) ? "a--" : "u--";
-    if (r.in->exported) a[1] = 'x';
+    std::string a = r.pv->allocatable ? "a--" : "u--";
+    if (r.in->settings.exported) a[1] = 'x';
     if (is_missing(*r.pv)) a[2] = 'm';
     return a;
 }
@@ -130,7 +137,7 @@ Extents segment_length(const Row& r) { return r.segment == nullptr ? r.free : r.
 
 Cell volume_on(const Row& r) {
     if (r.segment == nullptr) return {};
-    if (r.lv == nullptr) return word("[log]");
+    if (r.lv == nullptr) return text_cell("[log]");
     if (r.part == SegmentRole::spare) return fmt::format("[{}]", r.lv->name);
     return fmt::format("[{}_{}]", r.lv->name, r.part == SegmentRole::data ? "tdata" : "tmeta");
 }
@@ -138,7 +145,7 @@ Cell volume_on(const Row& r) {
 constexpr Field pv_table[] = {
     {"pv_name", "PV", text, "File or device.", [](const Row& r) -> Cell { return r.pv->path; }},
     {"pv_fmt", "Fmt", text, "Format of its label.",
-     [](const Row&) -> Cell { return word("thinvol"); }, needs_nothing, formats},
+     [](const Row&) -> Cell { return text_cell("thinvol"); }, needs_nothing, formats},
     {"pv_attr", "Attr", text, "Attributes; see pvs(8).",
      [](const Row& r) -> Cell { return pv_attributes(r); }},
     {"pv_size", "PSize", size, "Size in extents.",
@@ -154,14 +161,14 @@ constexpr Field pv_table[] = {
     {"pe_start", "1st PE", size, "Where the first extent lies.",
      [](const Row& r) -> Cell { return to_bytes(r.pv->data_start); }},
     {"pv_pe_count", "PE", number, "Extents.",
-     [](const Row& r) -> Cell { return count(r.pv->extents.n); }},
+     [](const Row& r) -> Cell { return number_cell(r.pv->extents.n); }},
     {"pv_pe_alloc_count", "Alloc", number, "Extents allocated.",
-     [](const Row& r) -> Cell { return count(used_on(r).n); }},
+     [](const Row& r) -> Cell { return number_cell(used_on(r).n); }},
     {"pv_allocatable", "Allocatable", flag, "Whether extents may be allocated on it.",
-     [](const Row& r) -> Cell { return Flag{may_allocate(r), allocatable[0]}; }, needs_nothing,
+     [](const Row& r) -> Cell { return Flag{r.pv->allocatable, allocatable[0]}; }, needs_nothing,
      allocatable},
     {"pv_exported", "Exported", flag, "Whether its group is exported.",
-     [](const Row& r) -> Cell { return Flag{r.in->exported, exported[0]}; }, needs_nothing,
+     [](const Row& r) -> Cell { return Flag{r.in->settings.exported, exported[0]}; }, needs_nothing,
      exported},
     {"pv_missing", "Missing", flag, "Whether it is missing.",
      [](const Row& r) -> Cell { return Flag{is_missing(*r.pv), missing[0]}; }, needs_nothing,
@@ -177,12 +184,14 @@ constexpr Field pv_table[] = {
     {"pv_time", "PV Time", time, "When it was made.",
      [](const Row& r) -> Cell { return Time{r.pv->created}; }},
     {"pv_io_mode", "IO", text, "How everybody reads and writes it.",
-     [](const Row& r) -> Cell { return word(io_modes[r.pv->io_mode == IoMode::direct ? 1 : 0]); },
+     [](const Row& r) -> Cell {
+         return text_cell(io_modes[r.pv->io_mode == IoMode::direct ? 1 : 0]);
+     },
      needs_nothing, io_modes},
     {"pvseg_start", "Start", number, "Where a segment begins, in extents.",
-     [](const Row& r) -> Cell { return count(segment_start(r).n); }, needs_segments},
+     [](const Row& r) -> Cell { return number_cell(segment_start(r).n); }, needs_segments},
     {"pvseg_size", "SSize", number, "Length of a segment, in extents.",
-     [](const Row& r) -> Cell { return count(segment_length(r).n); }, needs_segments},
+     [](const Row& r) -> Cell { return number_cell(segment_length(r).n); }, needs_segments},
     {"lv_name", "LV", text, "What a segment belongs to; empty where it is free.", volume_on,
      needs_segments},
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/exclusive.h"
+#include "libvm/merges.h"
 #include "libvm/pool_access.h"
 #include "libvm/tags.h"
 
@@ -24,17 +25,7 @@ Result<> for_each_row(Catalog& catalog, std::string_view sql, Each&& each,
 }
 
 Result<> read_properties(Catalog& catalog, GroupView& view) {
-    TRY(for_each_row(
-        catalog, "SELECT autoactivation, exported, allocation FROM vg WHERE id = ?",
-        [&](const Statement& s) {
-            view.autoactivation = s.integer(0) != 0;
-            view.exported = s.integer(1) != 0;
-            view.allocation = s.text(2);
-        },
-        view.group.id));
-    TRY(for_each_row(
-        catalog, "SELECT id FROM pv WHERE vg_id = ? AND NOT allocatable",
-        [&](const Statement& s) { view.not_allocatable.insert(s.integer(0)); }, view.group.id));
+    view.settings = TRY(group_settings(catalog, view.group.id));
     return for_each_row(
         catalog,
         "SELECT id FROM pool CROSS JOIN lv USING(id) WHERE pool.vg_id = ? AND NOT autoactivation",
@@ -79,28 +70,18 @@ void index_segments(GroupView& view) {
 
 void index_thins(GroupView& view, unsigned needs) {
     view.thin_of.reserve(view.thins.size());
-    for (const ThinRow& t : view.thins) view.thin_of[t.lv.id] = &t;
+    for (const ThinRow& t : view.thins) {
+        view.thin_of[t.lv.id] = &t;
+        if (t.merging != Merging::no) view.merged_into.insert(t.origin_id);
+    }
     if ((needs & (needs_children | needs_descendants)) == 0) return;
     for (const ThinRow& t : view.thins) {
         if (t.origin_id != 0) view.snapshots_of[t.origin_id].push_back(&t);
     }
 }
 
-void note_unusual(GroupView& view, const Statement& s) {
-    if (s.integer(1) != 0) {
-        view.merging.insert(s.integer(0));
-        view.merged_into.insert(s.integer(2));
-    }
-    if (!s.is_null(3)) view.external_origins[s.integer(0)] = s.text(3);
-}
-constexpr std::string_view unusual_thins =
-    "SELECT id, merging, origin_id, external_origin FROM thin WHERE (merging OR external_origin IS "
-    "NOT NULL) AND ";
-
 Result<> read_all_thins(Catalog& catalog, GroupView& view) {
     view.thins = TRY(catalog.thins(view.group.id));
-    const auto note = [&](const Statement& s) { note_unusual(view, s); };
-    TRY(for_each_row(catalog, std::string(unusual_thins) + "vg_id = ?", note, view.group.id));
     return for_each_row(
         catalog, "SELECT id FROM lv WHERE vg_id = ? AND NOT autoactivation",
         [&](const Statement& s) { view.not_autoactivated.insert(s.integer(0)); }, view.group.id);
@@ -113,9 +94,7 @@ public:
         : catalog_(catalog), view_(view), needs_(needs) {}
 
     Result<> add(std::int64_t id) {
-        const auto note = [&](const Statement& s) { note_unusual(view_, s); };
-        TRY(for_each_row(catalog_, std::string(unusual_thins) + "(id = ? OR origin_id = ?)", note,
-                         id, id));
+        if (TRY(merging_into(catalog_, id))) view_.merged_into.insert(id);
         std::int64_t origin = TRY(add_row(id));
         while (origin != 0) {
             origin = TRY(add_row(origin));

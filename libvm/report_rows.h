@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "libvm/group_settings.h"
 #include "libvm/names.h"
 #include "libvm/pool_request.h"
 #include "libvm/report_fields.h"
@@ -29,9 +30,7 @@ using Ids = std::unordered_set<std::int64_t>;
 
 struct GroupView {
     GroupRow group;
-    bool autoactivation = true;
-    bool exported = false;
-    std::string allocation;
+    GroupSettings settings;
     std::vector<PvRow> pvs;
     std::vector<SegmentRow> segments;
     std::vector<PoolRow> pools;
@@ -53,11 +52,7 @@ struct GroupView {
     ById<std::vector<std::string>> pv_tags;
     // Of volumes that are not as usual.
     Ids not_autoactivated;
-    Ids merging;
     Ids merged_into;
-    ById<std::string> external_origins;
-    Ids not_allocatable;
-
     ById<PoolAnswer> served;  // pool -> what its server says
     ById<const ActiveVolume*> active;
     ById<Bytes> exclusive;       // volume -> what its removal would free

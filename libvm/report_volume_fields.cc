@@ -7,6 +7,7 @@
 #include <array>
 #include <fstream>
 
+#include "libvm/external_origin.h"
 #include "libvm/report_rows.h"
 #include "libvm/uuid.h"
 
@@ -27,9 +28,7 @@ T* found(const ById<T*>& map, std::int64_t id) {
     return it == map.end() ? nullptr : it->second;
 }
 
-Cell number(std::uint64_t n) { return static_cast<std::int64_t>(n); }
-Cell word(std::string_view s) { return std::string(s); }
-Cell text_or_nothing(std::string_view s) { return s.empty() ? Cell() : word(s); }
+Cell text_or_nothing(std::string_view s) { return s.empty() ? Cell() : text_cell(s); }
 
 // --- what a row is -------------------------------------------------------------------------------
 
@@ -47,9 +46,15 @@ const ActiveVolume* activation_of(const Row& r) {
 const ThinRow* origin_of(const Row& r, const ThinRow* thin) {
     return thin == nullptr ? nullptr : found(r.in->thin_of, thin->origin_id);
 }
+Cell external_origin_path(const ThinRow& thin) {
+    if (thin.external_origin.empty()) return {};
+    const auto origin = parse_external_origin(thin.external_origin);
+    return origin ? origin->path : thin.external_origin;
+}
 const std::vector<const ThinRow*>* snapshots_of(const Row& r, const ThinRow& thin) {
     return found(r.in->snapshots_of, thin.lv.id);
 }
+bool merges(const Row& r) { return r.thin != nullptr && r.thin->merging != Merging::no; }
 bool holds(const Ids& ids, const Row& r) { return r.thin != nullptr && ids.contains(r.lv->id); }
 Cell yes_no(bool set, std::string_view yes) { return Flag{set, yes}; }
 
@@ -90,7 +95,7 @@ bool is_open(const Row& r) {
 
 char type_letter(const Row& r) {
     if (holds(r.in->merged_into, r)) return 'O';
-    if (holds(r.in->merging, r)) return 'S';
+    if (merges(r)) return 'S';
     if (r.thin != nullptr) return 'V';
     if (!r.hidden) return 't';
     return r.part == SegmentRole::data ? 'T' : 'e';
@@ -177,13 +182,13 @@ constexpr std::string_view discards_word(Discards d) {
 }
 Cell effective_discards(const Row& r) {
     if (!is_pool(r)) return {};
-    if (r.pool->discards != Discards::passdown) return word(discards_word(r.pool->discards));
+    if (r.pool->discards != Discards::passdown) return text_cell(discards_word(r.pool->discards));
     for (const SegmentRow& s : r.in->segments) {
         if (s.lv_id != r.lv->id || s.role != SegmentRole::data) continue;
         const PvRow* pv = found(r.in->pv_of, s.pv_id);
-        if (pv != nullptr && !takes_discards(pv->path)) return word("nopassdown");
+        if (pv != nullptr && !takes_discards(pv->path)) return text_cell("nopassdown");
     }
-    return word("passdown");
+    return text_cell("passdown");
 }
 
 // --- segments ------------------------------------------------------------------------------------
@@ -249,8 +254,7 @@ constexpr Field volume_table[] = {
      [](const Row& r) -> Cell {
          const ThinRow* origin = origin_of(r, r.thin);
          if (origin != nullptr) return origin->lv.name;
-         const std::string* external = found(r.in->external_origins, r.lv->id);
-         return external == nullptr ? Cell() : Cell(*external);
+         return r.thin == nullptr ? Cell() : external_origin_path(*r.thin);
      }},
     {"data_percent", "Data%", FieldKind::percent,
      "Of a pool: used. Of a volume: mapped. Empty when inactive.",
@@ -307,13 +311,13 @@ constexpr Field volume_table[] = {
     {"lv_role", "Role", FieldKind::list, "Role.", [](const Row& r) -> Cell { return roles(r); },
      needs_children},
     {"lv_permissions", "LPerms", FieldKind::text, "Whether it may be written.",
-     [](const Row& r) -> Cell { return word(permission_words[r.lv->read_only ? 1 : 0]); },
+     [](const Row& r) -> Cell { return text_cell(permission_words[r.lv->read_only ? 1 : 0]); },
      needs_nothing, permission_words},
     {"lv_allocation_policy", "AllocPol", FieldKind::text, "Allocation policy: the group's.",
-     [](const Row&) -> Cell { return word("inherit"); }, needs_nothing, allocation_words},
+     [](const Row&) -> Cell { return text_cell("inherit"); }, needs_nothing, allocation_words},
     {"lv_active", "Active", FieldKind::text, "active, or empty.",
-     [](const Row& r) -> Cell { return is_active(r) ? word("active") : Cell(); }, needs_servers,
-     active_words},
+     [](const Row& r) -> Cell { return is_active(r) ? text_cell("active") : Cell(); },
+     needs_servers, active_words},
     {"lv_active_locally", "ActLocal", FieldKind::flag, "Whether it is active here.",
      [](const Row& r) -> Cell { return yes_no(is_active(r), locally_word[0]); }, needs_servers,
      locally_word},
@@ -337,7 +341,7 @@ constexpr Field volume_table[] = {
      needs_nothing, enabled_word},
     {"lv_merging", "Merging", FieldKind::flag, "Whether a merge is pending, of it or into it.",
      [](const Row& r) -> Cell {
-         return yes_no(holds(r.in->merging, r) || holds(r.in->merged_into, r), merging_word[0]);
+         return yes_no(merges(r) || holds(r.in->merged_into, r), merging_word[0]);
      },
      needs_nothing, merging_word},
     {"lv_health_status", "Health", FieldKind::text, "Empty when fine.",
@@ -354,7 +358,7 @@ constexpr Field volume_table[] = {
     {"pool_mode", "Mode", FieldKind::text,
      "Of an active pool: the mode it is in, in the kernel's words.",
      [](const Row& r) -> Cell {
-         return is_pool(r) && status_of(r) != nullptr ? word(status_of(r)->mode) : Cell();
+         return is_pool(r) && status_of(r) != nullptr ? text_cell(status_of(r)->mode) : Cell();
      },
      needs_servers, mode_words},
     {"lv_metadata_size", "MSize", FieldKind::size, "Of a pool: size of its metadata.",
@@ -402,16 +406,20 @@ constexpr Field volume_table[] = {
      },
      needs_selected},
     {"thin_id", "ThId", FieldKind::number, "Number inside the pool.",
-     [](const Row& r) -> Cell { return r.thin == nullptr ? Cell() : number(r.thin->thin_id.n()); }},
+     [](const Row& r) -> Cell {
+         return r.thin == nullptr ? Cell() : number_cell(r.thin->thin_id.n());
+     }},
     {"thin_count", "#Thins", FieldKind::number, "Of a pool: volumes in it.",
      [](const Row& r) -> Cell {
          const std::uint64_t* n = is_pool(r) ? found(r.in->volumes_in, r.lv->id) : nullptr;
-         return n == nullptr ? Cell() : number(*n);
+         return n == nullptr ? Cell() : number_cell(*n);
      },
      needs_counts},
     {"transaction_id", "TransId", FieldKind::number,
      "Of a pool: the transaction id that its metadata must have.",
-     [](const Row& r) -> Cell { return is_pool(r) ? number(r.pool->transaction_id.n) : Cell(); }},
+     [](const Row& r) -> Cell {
+         return is_pool(r) ? number_cell(r.pool->transaction_id.n) : Cell();
+     }},
     {"chunk_size", "Chunk", FieldKind::size, "Of a pool: unit of allocation and sharing.",
      [](const Row& r) -> Cell { return is_pool(r) ? Cell(to_bytes(r.pool->chunk_size)) : Cell(); }},
     {"zero", "Zero", FieldKind::flag, "Of a pool: whether new chunks are zeroed.",
@@ -419,7 +427,7 @@ constexpr Field volume_table[] = {
      needs_nothing, zero_word},
     {"discards", "Discards", FieldKind::text, "Of a pool: what is to become of discards.",
      [](const Row& r) -> Cell {
-         return is_pool(r) ? word(discards_word(r.pool->discards)) : Cell();
+         return is_pool(r) ? text_cell(discards_word(r.pool->discards)) : Cell();
      },
      needs_nothing, discards_words},
     {"kernel_discards", "KDiscards", FieldKind::text,
@@ -428,17 +436,18 @@ constexpr Field volume_table[] = {
     {"lv_when_full", "WhenFull", FieldKind::text,
      "Of a pool: whether writes wait for room or fail when it is full.",
      [](const Row& r) -> Cell {
-         return is_pool(r) ? word(full_words[r.pool->error_when_full ? 0 : 1]) : Cell();
+         return is_pool(r) ? text_cell(full_words[r.pool->error_when_full ? 0 : 1]) : Cell();
      },
      needs_nothing, full_words},
     {"no_space_timeout", "Timeout", FieldKind::number,
      "Of a pool: seconds that writes wait for room; 0: for ever.",
      [](const Row& r) -> Cell {
-         return is_pool(r) ? number(static_cast<std::uint64_t>(r.pool->no_space_timeout)) : Cell();
+         return is_pool(r) ? number_cell(static_cast<std::uint64_t>(r.pool->no_space_timeout))
+                           : Cell();
      }},
     {"lent_to", "Lent", FieldKind::text, "Of a pool: who has it instead of Thinvol.",
      [](const Row& r) -> Cell {
-         return is_pool(r) && r.pool->lent_to == LentTo::kernel ? word("kernel") : Cell();
+         return is_pool(r) && r.pool->lent_to == LentTo::kernel ? text_cell("kernel") : Cell();
      },
      needs_nothing, kernel_word},
     {"data_lv", "Data", FieldKind::text, "Of a pool: its hidden data volume.",
@@ -454,7 +463,7 @@ constexpr Field volume_table[] = {
          return r.thin == nullptr ? Cell() : Cell(grouped_uuid(pool_of(r)->lv.uuid));
      }},
     {"seg_count", "#Seg", FieldKind::number, "Segments.",
-     [](const Row& r) -> Cell { return number(segment_count(r)); }},
+     [](const Row& r) -> Cell { return number_cell(segment_count(r)); }},
     {"uri", "URI", FieldKind::text, "Where clients reach an active volume.",
      [](const Row& r) -> Cell {
          return activation_of(r) == nullptr ? Cell() : Cell(activation_of(r)->uri);
@@ -462,7 +471,7 @@ constexpr Field volume_table[] = {
      needs_servers},
     {"clients", "Clients", FieldKind::number, "Clients connected to an active volume.",
      [](const Row& r) -> Cell {
-         return activation_of(r) == nullptr ? Cell() : number(activation_of(r)->clients);
+         return activation_of(r) == nullptr ? Cell() : number_cell(activation_of(r)->clients);
      },
      needs_servers},
     {"server_pid", "PID", FieldKind::number, "Process that serves the pool.",
@@ -473,7 +482,7 @@ constexpr Field volume_table[] = {
     {"server_flushes", "Flushes", FieldKind::number,
      "Flushes the pool's server has asked of physical volumes.",
      [](const Row& r) -> Cell {
-         return status_of(r) == nullptr ? Cell() : number(status_of(r)->flushes);
+         return status_of(r) == nullptr ? Cell() : number_cell(status_of(r)->flushes);
      },
      needs_servers},
 };
@@ -481,7 +490,7 @@ constexpr Field volume_table[] = {
 constexpr Field segment_table[] = {
     {"segtype", "Type", FieldKind::text, "Kind of the segment.",
      [](const Row& r) -> Cell {
-         return word(layout_kinds[r.hidden ? 0 : r.thin != nullptr ? 1 : 2]);
+         return text_cell(layout_kinds[r.hidden ? 0 : r.thin != nullptr ? 1 : 2]);
      },
      needs_segments, layout_kinds},
     {"stripes", "#Str", FieldKind::number, "Stripes of the segment; a thin volume has none.",
@@ -492,7 +501,9 @@ constexpr Field segment_table[] = {
      },
      needs_segments},
     {"seg_start_pe", "Start", FieldKind::number, "The same, in extents.",
-     [](const Row& r) -> Cell { return number(r.segment == nullptr ? 0 : r.segment->start.n); },
+     [](const Row& r) -> Cell {
+         return number_cell(r.segment == nullptr ? 0 : r.segment->start.n);
+     },
      needs_segments},
     {"seg_size", "SSize", FieldKind::size, "Size of the segment.",
      [](const Row& r) -> Cell {
@@ -501,7 +512,8 @@ constexpr Field segment_table[] = {
      needs_segments},
     {"seg_size_pe", "SSize", FieldKind::number, "The same, in extents.",
      [](const Row& r) -> Cell {
-         return number(r.segment == nullptr ? extents_in(r, size_of(r)).n : r.segment->length.n);
+         return number_cell(r.segment == nullptr ? extents_in(r, size_of(r)).n
+                                                 : r.segment->length.n);
      },
      needs_segments},
     {"devices", "Devices", FieldKind::list,

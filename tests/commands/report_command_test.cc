@@ -275,13 +275,15 @@ TEST_CASE("a volume asked for by name shows what it shows among all") {
     must(
         catalog.database().execute("UPDATE lv SET autoactivation = 0 WHERE name IN ('c', 'pool0');"
                                    "UPDATE thin SET merging = 1 WHERE origin_id IS NOT NULL;"
-                                   "UPDATE thin SET external_origin = 'vg1/x' WHERE thin_id = 0;"));
+                                   "UPDATE thin SET external_origin = '512 /x' "
+                                   "WHERE id = (SELECT id FROM lv WHERE name = 'a');"));
     const GroupRow vg0 = must(catalog.find_group("vg0"));
     must(add_tag(catalog, {vg0.id, 0, must(catalog.find_lv(vg0, "c")).id}, "nightly"));
     must(std::move(transaction).commit());
     CHECK(f.show(tvs, {"--noheadings", "-o", "lv_tags,lv_merging,lv_attr", "vg0/c"}) ==
           "  nightly merging Swi---tz--\n");
     CHECK(f.show(tvs, {"--noheadings", "-o", "name,attr", "@nightly"}) == "  c Swi---tz--\n");
+    CHECK(f.show(tvs, {"--noheadings", "-o", "origin", "vg0/a"}) == "  /x\n");
     for (const Field* field : fields_of(ReportKind::volumes)) {
         if ((field->needs & (needs_exclusive | needs_selected)) != 0) continue;
         const std::string name(field->name);
