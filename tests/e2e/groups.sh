@@ -21,7 +21,7 @@ says 'created' tvpvcreate -y pv2.img
 tvgextend vg0 pv1.img >/dev/null
 tvcreate -L 200m --poolmetadatasize 4m -T vg0/pool0 >/dev/null
 tvcreate -V 64m -T vg0/pool0 -n a >/dev/null
-fails 5 'tag "a b" is invalid' tvgcreate --addtag 'a b' vg1 pv2.img
+fails 3 'tag "a b" is invalid' tvgcreate --addtag 'a b' vg1 pv2.img
 tvgcreate --addtag slow --alloc contiguous --setautoactivation n vg1 pv2.img >/dev/null
 tvgchange --alloc normal --setautoactivation y vg1 >/dev/null
 tvcreate -L 64m --poolmetadatasize 4m -V 32m -T vg1/pool0 -n b >/dev/null
@@ -100,7 +100,7 @@ cp --sparse=always kept.img pv0.img; rm kept.img
 says 'successfully changed' tvgchange --addtag @fast --addtag big --alloc cling vg0
 tvgchange --deltag big --setautoactivation n vg0 >/dev/null
 fails 3 'give -a' tvgchange vg0
-fails 5 'tag "a b" is invalid' tvgchange --addtag 'a b' vg0
+fails 3 'tag "a b" is invalid' tvgchange --addtag 'a b' vg0
 tvgchange -ay >/dev/null
 [ -n "$(uri vg0/a)" ] && [ -n "$(uri vg1/b)" ]
 tvgchange -an >/dev/null
