@@ -49,6 +49,9 @@ public:
     // True: finished on the spot, `outcome` is set and done() will not run. False: done() will run
     // in a later poll(); the device may see the request only then.
     virtual bool submit(Request& request) = 0;
+    // How much, from `at` on and up to `most`, surely reads as zeroes; 0 where that is not known
+    // without reading. No request to it may be in flight.
+    virtual Sectors zeroes_at(Sector /*at*/, Sectors /*most*/) { return Sectors(0); }
     // Runs done() of completed requests, in any order. With `wait`, and any in flight, at least
     // one.
     virtual void poll(bool wait) = 0;

@@ -103,6 +103,15 @@ bool FileQueue::submit(Request& request) {
     return false;
 }
 
+// A block device answers EINVAL, or that everything is data.
+Sectors FileQueue::zeroes_at(Sector at, Sectors most) {
+    const std::uint64_t begin = to_bytes(at).n;
+    const off_t data = ::lseek(fd_.get(), static_cast<off_t>(begin), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return most;  // a hole up to the file's end
+    if (data < 0) return Sectors(0);
+    return std::min(most, Sectors((static_cast<std::uint64_t>(data) - begin) / sector_bytes));
+}
+
 // What is in the page cache is read at once; false when the device would have to be waited for.
 bool FileQueue::read_cached(Request& request) {
     if (!try_nowait_ || options_.ring == nullptr) return false;
@@ -149,8 +158,13 @@ void FileQueue::note_written(const Request& request) {
 Result<> FileQueue::transfer(const Request& request) {
     const bool reading = request.op == Op::read;
     std::optional<Bounce> bounce;
-    std::vector<iovec> parts(request.data.begin(), request.data.end());
-    if (needs_bounce(request)) parts = {bounce.emplace(request).whole(request)};
+    iovec whole{};
+    std::span<const iovec> parts = request.data;
+    if (needs_bounce(request)) {
+        whole = bounce.emplace(request).whole(request);
+        parts = {&whole, 1};
+    }
+    std::vector<iovec> rest;  // after a short transfer
     std::uint64_t at = to_bytes(request.at).n;
     while (!parts.empty()) {
         const int count = static_cast<int>(std::min(parts.size(), most_parts));
@@ -164,7 +178,10 @@ Result<> FileQueue::transfer(const Request& request) {
             return Error(Errc::io_error, fmt::format("{} {}: the file ends at byte {}",
                                                      reading ? "read" : "write", path_, at));
         at += static_cast<std::uint64_t>(n);
-        skip(parts, static_cast<std::uint64_t>(n));
+        if (at == to_bytes(request.at + request.length).n) break;
+        if (rest.empty()) rest.assign(parts.begin(), parts.end());
+        skip(rest, static_cast<std::uint64_t>(n));
+        parts = rest;
     }
     if (bounce) bounce->deliver(request);
     return {};

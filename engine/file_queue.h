@@ -43,6 +43,8 @@ public:
     Sectors size() const override { return options_.size; }
     Sectors granule() const override { return options_.granule; }
     bool submit(Request& request) override;
+    // Holes of a file, preallocated or not.
+    Sectors zeroes_at(Sector at, Sectors most) override;
     void poll(bool wait) override;
     std::size_t in_flight() const override { return in_flight_; }
 

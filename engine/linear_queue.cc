@@ -63,6 +63,14 @@ bool LinearQueue::submit(Request& request) {
     return placed.segment.device->submit(request);
 }
 
+// Of one segment: whoever wants to know of the next one asks again.
+Sectors LinearQueue::zeroes_at(Sector at, Sectors most) {
+    const Placed& placed = placed_at(at);
+    const Sectors inside = at - placed.begin;
+    return placed.segment.device->zeroes_at(
+        placed.segment.at + inside, std::min(most, placed.segment.length - inside));
+}
+
 bool LinearQueue::submit_split(Request& request) {
     auto split = std::make_unique<Split>();
     split->whole = &request;

@@ -32,6 +32,7 @@ public:
     Sectors size() const override { return size_; }
     Sectors granule() const override { return granule_; }
     bool submit(Request& request) override;
+    Sectors zeroes_at(Sector at, Sectors most) override;
     void poll(bool wait) override;
     std::size_t in_flight() const override;
 

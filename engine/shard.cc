@@ -28,7 +28,8 @@ Shard::Shard(Pool& pool, BlockQueue& data, Sectors data_block_size)
       data_(data),
       block_bytes_(to_bytes(data_block_size)),
       granule_(to_bytes(data.granule())),
-      chunk_bytes_(std::min(block_bytes_.n, copy_buffer_max)) {
+      chunk_bytes_(std::min(block_bytes_.n, copy_buffer_max)),
+      known_zero_(data, data_block_size) {
     ASSERT(granule_.n <= chunk_bytes_.n);
 }
 

@@ -23,6 +23,7 @@
 #include "engine/block_queue.h"
 #include "engine/epoch.h"
 #include "engine/io_request.h"
+#include "engine/known_zero.h"
 
 namespace thinvol {
 
@@ -144,6 +145,7 @@ private:
     Bytes granule_;
     Bytes chunk_bytes_;  // of a copy buffer: a block, or a piece of a large one
     EpochTracker epochs_;
+    KnownZero known_zero_;
 
     std::vector<std::unique_ptr<Slab>> slabs_;
     Part* free_parts_ = nullptr;

@@ -183,10 +183,11 @@ void Shard::start_fill(Part& part) {
     else copy_step(part);
 }
 
-// A new block: payload, zeroes around it. In one write where the zeroes fit the zero area,
+// A new block: payload, zeroes around it, unless there are some already. In one write where the zeroes fit the zero area,
 // otherwise what is before and behind the payload's granules is zeroed by the device.
 void Shard::fill_with_zeroes(Part& part) {
-    const bool zero = pool_.features().zero_new_blocks;
+    const bool zero = pool_.features().zero_new_blocks &&
+                      !known_zero_.take(part.block, pool_.metadata().data().size());
     const bool all = zero && block_bytes_.n <= zero_area_bytes;
     const std::uint64_t begin = all ? 0 : round_down(part.from, granule_);
     const std::uint64_t end = all ? block_bytes_.n : round_up(part.to, granule_);

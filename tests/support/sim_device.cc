@@ -64,6 +64,14 @@ bool SimDevice::submit(Request& request) {
     return false;
 }
 
+Sectors SimDevice::zeroes_at(Sector at, Sectors most) {
+    if (random_.one_in(3)) return Sectors(0);
+    const auto begin = image_.begin() + static_cast<std::ptrdiff_t>(to_bytes(at).n);
+    const auto end = begin + static_cast<std::ptrdiff_t>(to_bytes(most).n);
+    const auto data = std::find_if(begin, end, [](std::byte b) { return b != std::byte{0}; });
+    return Sectors(static_cast<std::uint64_t>(data - begin) / sector_bytes);
+}
+
 void SimDevice::poll(bool wait) {
     if (!wait && !random_.one_in(slowness_)) return;
     std::uint64_t n = waiting_.empty() ? 0 : random_.below(waiting_.size() + 1);

@@ -64,6 +64,8 @@ public:
     Sectors size() const override { return to_sectors(Bytes(image_.size())); }
     Sectors granule() const override { return granule_; }
     bool submit(Request& request) override;
+    // Of what is zero, seldom all: what a file system answers depends on its mood.
+    Sectors zeroes_at(Sector at, Sectors most) override;
     void poll(bool wait) override;
     std::size_t in_flight() const override { return waiting_.size(); }
 
