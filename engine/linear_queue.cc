@@ -67,8 +67,8 @@ bool LinearQueue::submit(Request& request) {
 Sectors LinearQueue::zeroes_at(Sector at, Sectors most) {
     const Placed& placed = placed_at(at);
     const Sectors inside = at - placed.begin;
-    return placed.segment.device->zeroes_at(
-        placed.segment.at + inside, std::min(most, placed.segment.length - inside));
+    return placed.segment.device->zeroes_at(placed.segment.at + inside,
+                                            std::min(most, placed.segment.length - inside));
 }
 
 bool LinearQueue::submit_split(Request& request) {

@@ -183,8 +183,9 @@ void Shard::start_fill(Part& part) {
     else copy_step(part);
 }
 
-// A new block: payload, zeroes around it, unless there are some already. In one write where the zeroes fit the zero area,
-// otherwise what is before and behind the payload's granules is zeroed by the device.
+// A new block: payload, zeroes around it, unless there are some already. In one write where the
+// zeroes fit the zero area, otherwise what is before and behind the payload's granules is zeroed by
+// the device.
 void Shard::fill_with_zeroes(Part& part) {
     const bool zero = pool_.features().zero_new_blocks &&
                       !known_zero_.take(part.block, pool_.metadata().data().size());

@@ -1,9 +1,10 @@
 // A batching NBD client for measurements: as many requests in flight as asked for, sent together,
 // answers read many at a time, so that the server is what is measured.
 //
-//     nbd_load SOCKET EXPORT read|write BYTES DEPTH [name=value]...
+//     nbd_load SOCKET EXPORT read|write|trim BYTES DEPTH [name=value]...
 //
 //         order=random|sequential|scattered   scattered: each stride of the range once
+//         start=BYTES      where the range begins
 //         range=BYTES      of the volume that is used; all of it by default
 //         stride=BYTES     what offsets are multiples of; the size of a request by default
 //         seconds=S        how long; scattered ends before when it is through
@@ -53,10 +54,11 @@ double seconds_since(Clock::time_point then) {
 }
 
 struct Work {
-    bool writes = false;
+    nbd::Command command = nbd::Command::read;
     std::uint64_t bytes = 0;
     std::uint64_t depth = 0;
     std::string order = "random";
+    std::uint64_t start = 0;
     std::uint64_t range = 0;
     std::uint64_t stride = 0;
     double seconds = 2;
@@ -68,7 +70,9 @@ struct Work {
 class Offsets {
 public:
     Offsets(const Work& work, std::uint64_t size) : work_(work), random_(work.seed) {
-        const std::uint64_t range = std::min(work.range == 0 ? size : work.range, size);
+        if (work.start >= size) die("the range begins behind the volume's end");
+        const std::uint64_t rest = size - work.start;
+        const std::uint64_t range = std::min(work.range == 0 ? rest : work.range, rest);
         count_ = range / work.stride;
         if (count_ == 0) die("the range is smaller than a stride");
         if (work.order != "scattered") return;
@@ -76,13 +80,15 @@ public:
         std::shuffle(order_.begin(), order_.end(), random_);
     }
     bool ended() const { return work_.order == "scattered" && next_ == count_; }
-    std::uint64_t take() {
-        const std::uint64_t n = next_++;
-        if (work_.order == "scattered") return order_[n] * work_.stride;
-        return (work_.order == "sequential" ? n % count_ : random_() % count_) * work_.stride;
-    }
+    std::uint64_t take() { return work_.start + next() * work_.stride; }
 
 private:
+    std::uint64_t next() {
+        const std::uint64_t n = next_++;
+        if (work_.order == "scattered") return order_[n];
+        return work_.order == "sequential" ? n % count_ : random_() % count_;
+    }
+
     const Work& work_;
     std::mt19937_64 random_;
     std::uint64_t count_ = 0;
@@ -93,7 +99,9 @@ private:
 class Connection {
 public:
     Connection(const std::string& path, const std::string& name, const Work& work)
-        : work_(work), payload_(work.bytes, std::byte{0x5a}), input_(1 << 20) {
+        : work_(work),
+          payload_(std::min<std::uint64_t>(work.bytes, 32 << 20), std::byte{0x5a}),
+          input_(1 << 20) {
         connect_to(path);
         negotiate(name);
         began_.resize(work.depth);
@@ -203,9 +211,8 @@ private:
             since_flush_ = 0;
             return request(nbd::Command::flush, place | flush_bit, 0, 0);
         }
-        request(work_.writes ? nbd::Command::write : nbd::Command::read, place, offsets.take(),
-                static_cast<std::uint32_t>(work_.bytes));
-        if (work_.writes) add(payload_.data(), payload_.size());
+        request(work_.command, place, offsets.take(), static_cast<std::uint32_t>(work_.bytes));
+        if (work_.command == nbd::Command::write) add(payload_.data(), payload_.size());
     }
     void advance(std::size_t n) {
         unsent_ -= n;
@@ -236,7 +243,7 @@ private:
         at += nbd::simple_reply_bytes;
         place_ = cookie & ~flush_bit;
         flushed_ = (cookie & flush_bit) != 0;
-        if (work_.writes || flushed_) end_request();
+        if (work_.command != nbd::Command::read || flushed_) end_request();
         else skip_ = work_.bytes;
         return true;
     }
@@ -352,10 +359,13 @@ int main(int argc, char** argv) {
         return options.contains(name) ? std::stoull(options[name]) : otherwise;
     };
     Work work;
-    work.writes = words[2] == "write";
+    work.command = words[2] == "read"    ? nbd::Command::read
+                   : words[2] == "write" ? nbd::Command::write
+                                         : nbd::Command::trim;
     work.bytes = std::stoull(words[3]);
     work.depth = std::stoull(words[4]);
     if (options.contains("order")) work.order = options["order"];
+    work.start = number("start", 0);
     work.range = number("range", 0);
     work.stride = number("stride", work.bytes);
     if (options.contains("seconds")) work.seconds = std::stod(options["seconds"]);

@@ -1,0 +1,414 @@
+#!/usr/bin/python3
+"""What requests cost over NBD, beside the peers: medians, ratios and targets, as a markdown table.
+
+    io.py [--quick] [--disk] [--rounds N] [--seconds S] [--json FILE]
+
+Goal    the README's figures; nothing here passes or fails.
+Method  each round starts each server anew on files of its own, on tmpfs (/dev/shm) or, with --disk,
+        under TMPDIR (/var/tmp) with O_DIRECT on all sides, and runs all rows on it; whoever goes
+        first changes from round to round. Client (nbd_load) and server share one processor: what is
+        compared is the cost of the whole path. A row on two processors is printed besides.
+        A ratio whose peer was not measured is n/a, and missed.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+
+BIN = pathlib.Path(__file__).resolve().parents[2] / "build/release/bin"
+MiB = 1 << 20
+GiB = 1 << 30
+CHUNK = 65536
+
+
+class Server:
+    """A server of one volume on one processor; it ends with the object's stop()."""
+
+    def __init__(self, folder, size, direct):
+        self.folder, self.size, self.direct = folder, size, direct
+        self.process, self.export = None, ""
+        self.socket = f"{folder}/socket"
+
+    def pid(self):
+        return self.process.pid
+
+    def launch(self, *line):
+        self.process = subprocess.Popen(line, cwd=self.folder, stdin=subprocess.DEVNULL)
+        while not os.path.exists(self.socket):
+            if self.process.poll() is not None:
+                raise SystemExit(f"{' '.join(line)}: ended with {self.process.returncode}")
+            time.sleep(0.01)
+
+    def stop(self):
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+        self.process = None
+        pathlib.Path(self.socket).unlink(missing_ok=True)
+
+    def tool(self, *line):
+        done = subprocess.run(line, cwd=self.folder, stdin=subprocess.DEVNULL, text=True,
+                              capture_output=True)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(line)}: {done.stderr}")
+        return done.stdout
+
+
+class Thinvol(Server):
+    name = "thinvol"
+
+    def run(self, *line):
+        environment = dict(os.environ, PATH=f"{BIN}:{os.environ['PATH']}")
+        for name in ("STATE", "RUN", "CONFIG"):
+            environment[f"THINVOL_{name}_DIR"] = f"{self.folder}/{name.lower()}"
+        done = subprocess.run(line, env=environment, cwd=self.folder, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(line)}: {done.stderr}")
+        return done.stdout.strip()
+
+    def start(self):
+        with open(f"{self.folder}/pv.img", "wb") as file:
+            file.truncate(3 * self.size)
+        self.run("tvgcreate", "vg0", "pv.img")
+        self.run("tvcreate", "-L", f"{2 * self.size}b", "-c", "64k", "-V", f"{self.size}b",
+                 "-T", "vg0/pool", "-n", "v")
+        self.run("tvchange", "-ay", "vg0/v")
+        self.socket = self.run("tvs", "--noheadings", "-o", "uri", "vg0/v").split("socket=")[1]
+        self.export = "v"
+
+    def pid(self):
+        return int(self.run("tvs", "--noheadings", "-o", "server_pid", "vg0/v"))
+
+    def snapshot(self, n=0):
+        self.run("tvsnapshot", "-n", f"s{n}", "vg0/v")
+
+    def stop(self):
+        self.run("tvchange", "-an", "vg0")
+
+
+class Qcow2(Server):
+    name = "qcow2"
+    options = "cluster_size=64k"
+
+    def start(self):
+        self.tool("qemu-img", "create", "-q", "-f", "qcow2", "-o", self.options, "disk.qcow2",
+                  str(self.size))
+        self.serve("disk.qcow2")
+
+    def serve(self, image):
+        cache = "cache.direct=on,aio=io_uring" if self.direct else "cache.direct=off,aio=threads"
+        self.launch("qemu-storage-daemon",
+                    "--blockdev", f"file,node-name=file,filename={image},discard=unmap,{cache}",
+                    "--blockdev", "qcow2,node-name=disk,file=file,discard=unmap",
+                    "--nbd-server", f"addr.type=unix,addr.path={self.socket}",
+                    "--export", "nbd,id=e,node-name=disk,name=v,writable=on")
+        self.export = "v"
+
+
+class Subclusters(Qcow2):
+    name = "qcow2, subclusters"
+    options = "cluster_size=64k,extended_l2=on"
+
+
+class InternalSnapshot(Qcow2):
+    name = "qcow2, internal snapshot"
+
+    def snapshot(self, n=0):
+        self.stop()
+        self.tool("qemu-img", "snapshot", "-c", f"s{n}", "disk.qcow2")
+        self.serve("disk.qcow2")
+
+
+class Overlay(Qcow2):
+    name = "qcow2, overlay"
+
+    def snapshot(self, n=0):
+        self.stop()
+        self.tool("qemu-img", "create", "-q", "-f", "qcow2", "-o", self.options, "-b", "disk.qcow2",
+                  "-F", "qcow2", "overlay.qcow2")
+        self.serve("overlay.qcow2")
+
+
+class Raw(Server):
+    name = "raw"
+
+    def start(self):
+        with open(f"{self.folder}/disk.raw", "wb") as file:
+            file.truncate(self.size)
+        if self.direct:
+            self.launch("qemu-storage-daemon", "--blockdev",
+                        "file,node-name=disk,filename=disk.raw,cache.direct=on,aio=io_uring,"
+                        "discard=unmap",
+                        "--nbd-server", f"addr.type=unix,addr.path={self.socket}",
+                        "--export", "nbd,id=e,node-name=disk,name=v,writable=on")
+            self.export = "v"
+        else:
+            self.launch("nbdkit", "-f", "-U", self.socket, "file", "disk.raw")
+
+
+def tasks(pid):
+    return [int(t) for t in os.listdir(f"/proc/{pid}/task")]
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return 0
+
+
+class Load:
+    """Runs nbd_load on a server, both on the last processor unless split."""
+
+    def __init__(self, server, seconds):
+        self.server, self.seconds = server, seconds
+        self.last = max(os.sched_getaffinity(0))
+
+    def __call__(self, command, size, depth, split=False, **options):
+        pid = self.server.pid()
+        for task in tasks(pid):
+            os.sched_setaffinity(task, {self.last})
+        client = {min(os.sched_getaffinity(0))} if split else {self.last}
+        options.setdefault("seconds", self.seconds)
+        words = [f"{name}={value}" for name, value in options.items()]
+        before = cpu_seconds(pid)
+        done = subprocess.run([str(BIN / "nbd_load"), self.server.socket, self.server.export,
+                               command, str(size), str(depth), *words], text=True, check=True,
+                              stdout=subprocess.PIPE,
+                              preexec_fn=lambda: os.sched_setaffinity(0, client))
+        result = json.loads(done.stdout)
+        result["cpu"] = (cpu_seconds(pid) - before) / max(1, result["requests"])
+        result["rate"] = result["requests"] / result["seconds"]
+        if size >= MiB:
+            result["rate"] *= size / MiB
+        return result
+
+
+class Results:
+    """row -> server's name -> what each round measured"""
+
+    def __init__(self):
+        self.rows = {}
+
+    def add(self, row, server, value):
+        self.rows.setdefault(row, {}).setdefault(server, []).append(value)
+
+    def of(self, row, server):
+        values = self.rows.get(row, {}).get(server)
+        return statistics.median(values) if values else None
+
+
+def fill(load, start, length):
+    return load("write", MiB, 4, order="scattered", seconds=600, start=start, range=length)
+
+
+def run_main_rows(server, load, results, half):
+    """The first half of the volume is for 4 KiB, the second for 1 MiB first writes."""
+    def row(name, *what, **options):
+        result = load(*what, **options)
+        results.add(name, server.name, result["rate"])
+        return result
+
+    row("4 KiB first write, fresh blocks, qd 32", "write", 4096, 32, order="scattered",
+        stride=CHUNK, range=half, seconds=600)
+    row("1 MiB first write, sequential, qd 4", "write", MiB, 4, order="sequential", start=half,
+        range=half, seconds=half / (4 * GiB))
+    fill(load, half, half)
+    fill(load, 0, half)
+    read = row("4 KiB random read, qd 32", "read", 4096, 32)
+    results.add("server CPU, us per 4 KiB read", server.name, read["cpu"] * 1e6)
+    row("4 KiB random overwrite, qd 32", "write", 4096, 32)
+    row("4 KiB random read, qd 1", "read", 4096, 1)
+    row("1 MiB read, qd 4", "read", MiB, 4)
+    row("1 MiB overwrite, qd 4", "write", MiB, 4)
+    row("4 KiB overwrite, a flush every 64", "write", 4096, 32, flush_every=64)
+    four = row("4 KiB random read, four connections", "read", 4096, 32, connections=4)
+    results.add("server CPU, us per 4 KiB read of four connections", server.name, four["cpu"] * 1e6)
+    row("4 KiB random read, two processors", "read", 4096, 32, split=True)
+    load("trim", 4 * MiB, 4, order="sequential", range=half, seconds=half / (4 * GiB))
+    load("trim", 4 * MiB, 4, order="scattered", range=half, seconds=600)
+    load("write", 4096, 1, range=CHUNK, flush_every=1, seconds=0.05)
+    row("4 KiB first write, recycled blocks, qd 32", "write", 4096, 32, order="scattered",
+        stride=CHUNK, start=CHUNK, range=half - CHUNK, seconds=600)
+    results.add("peak memory, MiB", server.name, peak_memory(server.pid()))
+
+
+def run_snapshot_rows(server, load, results, half):
+    fill(load, 0, half)
+    if isinstance(server, Thinvol):
+        results.add("4 KiB random read, no snapshot", server.name,
+                    load("read", 4096, 32, range=half)["rate"])
+    server.snapshot()
+    result = load("write", 4096, 32, order="scattered", stride=CHUNK, range=half, seconds=600)
+    results.add("4 KiB write after a snapshot, qd 32", server.name, result["rate"])
+    if not isinstance(server, Thinvol):
+        return
+    for n in range(1, 100):
+        if n in (1, 10):
+            result = load("read", 4096, 32, range=half)
+            results.add(f"4 KiB random read, {n} snapshot{'s' * (n > 1)}", server.name,
+                        result["rate"])
+        server.snapshot(n)
+    results.add("4 KiB random read, 100 snapshots", server.name,
+                load("read", 4096, 32, range=half)["rate"])
+
+
+def run_stall_row(server, load, results, half):
+    """Snapshots while 64 KiB are written with 32 in flight: the longest wait, with and without."""
+    quiet = load("write", CHUNK, 32, order="sequential", range=half)
+    writer = subprocess.Popen([str(BIN / "nbd_load"), server.socket, server.export, "write",
+                               str(CHUNK), "32", "order=sequential", f"range={half}",
+                               f"seconds={load.seconds}"], stdout=subprocess.PIPE, text=True)
+    for n in range(5):
+        time.sleep(load.seconds / 8)
+        server.snapshot(f"stall{n}")
+    busy = json.loads(writer.communicate()[0])
+    results.add("64 KiB writes, longest, ms", server.name, quiet["longest"] * 1e3)
+    results.add("64 KiB writes under snapshots, longest, ms", server.name, busy["longest"] * 1e3)
+
+
+def run_round(kinds, size, options, results):
+    half = size // 2
+    base = "/dev/shm" if not options.disk else os.environ.get("TMPDIR", "/var/tmp")
+    for kind, work in kinds:
+        folder = tempfile.mkdtemp(prefix="tvio.", dir=base)
+        server = kind(folder, size, options.disk)
+        try:
+            server.start()
+            work(server, Load(server, options.seconds), results, half)
+        finally:
+            server.stop()
+            shutil.rmtree(folder)
+    if not options.disk:
+        done = subprocess.run([str(BIN / "nbd_load"), "pingpong", str(options.seconds)], text=True,
+                              stdout=subprocess.PIPE, check=True,
+                              preexec_fn=lambda: os.sched_setaffinity(
+                                  0, {max(os.sched_getaffinity(0))}))
+        bare = json.loads(done.stdout)
+        results.add("4 KiB random read, qd 1", "bare socket", bare["requests"] / bare["seconds"])
+
+
+# Row, peer, at least this many times the peer (or at most, where it says so).
+TARGETS = [
+    ("4 KiB random read, qd 32", "qcow2", 3.5), ("4 KiB random read, qd 32", "raw", 1.5),
+    ("4 KiB random overwrite, qd 32", "qcow2", 3.5), ("4 KiB random overwrite, qd 32", "raw", 1.5),
+    ("4 KiB random read, qd 1", "bare socket", 0.8),
+    ("1 MiB read, qd 4", "raw", 1.0), ("1 MiB overwrite, qd 4", "raw", 1.0),
+    ("4 KiB first write, fresh blocks, qd 32", "qcow2", 1.5),
+    ("4 KiB first write, fresh blocks, qd 32", "qcow2, subclusters", 1.5),
+    ("4 KiB first write, recycled blocks, qd 32", "qcow2", 1.0),
+    ("1 MiB first write, sequential, qd 4", "raw", 0.9),
+    ("4 KiB write after a snapshot, qd 32", "qcow2, internal snapshot", 1.5),
+    ("4 KiB write after a snapshot, qd 32", "qcow2, overlay", 1.5),
+    ("4 KiB overwrite, a flush every 64", "qcow2", 2.0),
+]
+DISK_TARGETS = [
+    ("4 KiB random read, qd 32", "raw", 0.95), ("4 KiB random overwrite, qd 32", "raw", 0.95),
+    ("1 MiB read, qd 4", "raw", 0.95), ("1 MiB overwrite, qd 4", "raw", 0.95),
+    ("4 KiB first write, fresh blocks, qd 32", "qcow2", 1.3),
+    ("1 MiB first write, sequential, qd 4", "qcow2", 1.3),
+]
+
+
+def ratio_lines(results, targets):
+    for row, peer, least in targets:
+        ours, theirs = results.of(row, "thinvol"), results.of(row, peer)
+        if ours is None or theirs is None:
+            yield f"| {row} | {peer} | n/a | {least} | missed |"
+            continue
+        verdict = "met" if ours / theirs >= least else "missed"
+        yield f"| {row} | {peer} | {ours / theirs:.2f} | {least} | {verdict} |"
+
+
+def inner_lines(results):
+    """Targets that compare us with ourselves, or are better when lower."""
+    def line(what, value, most, at_most=True):
+        if value is None:
+            return f"| {what} | n/a | {most} | missed |"
+        met = value <= most if at_most else value >= most
+        return f"| {what} | {value:.2f} | {'at most' if at_most else 'at least'} {most} " \
+               f"| {'met' if met else 'missed'} |"
+
+    def over(row, server, other_row, other):
+        a, b = results.of(row, server), results.of(other_row, other)
+        return None if a is None or b is None else a / b
+    none = "4 KiB random read, no snapshot"
+    for n in ("1 snapshot", "10 snapshots", "100 snapshots"):
+        row = f"4 KiB random read, {n}"
+        yield line(f"{row}, of none", over(row, "thinvol", none, "thinvol"), 0.95, False)
+    cpu = "server CPU, us per 4 KiB read"
+    yield line("CPU of a 4 KiB read, of qcow2's", over(cpu, "thinvol", cpu, "qcow2"), 0.5)
+    yield line("CPU of a read, four connections, of one",
+               over(f"{cpu} of four connections", "thinvol", cpu, "thinvol"), 1.1)
+    calm = results.of("64 KiB writes, longest, ms", "thinvol")
+    stall = results.of("64 KiB writes under snapshots, longest, ms", "thinvol")
+    more = None if calm is None or stall is None else stall - calm
+    yield line("longest write under snapshots, ms more than without", more, 10)
+
+
+def shown(row, value):
+    if value is None:
+        return ""
+    if "4 KiB" in row and "CPU" not in row:
+        return f"{value / 1e3:.1f} k/s"
+    if "1 MiB" in row:
+        return f"{value:.0f} MiB/s"
+    return f"{value:.2f}"
+
+
+def print_tables(results, disk):
+    servers = sorted({s for row in results.rows.values() for s in row},
+                     key=lambda s: (s != "thinvol", s))
+    print(f"\n| {'on disk, O_DIRECT' if disk else 'on tmpfs'} | {' | '.join(servers)} |")
+    print("|---|" + "---:|" * len(servers))
+    for row in results.rows:
+        print(f"| {row} | {' | '.join(shown(row, results.of(row, s)) for s in servers)} |")
+    print("\n| row | peer | times the peer | target | |\n|---|---|---:|---:|---|")
+    for line in ratio_lines(results, DISK_TARGETS if disk else TARGETS):
+        print(line)
+    if disk:
+        return
+    print("\n| row | measured | target | |\n|---|---:|---:|---|")
+    for line in inner_lines(results):
+        print(line)
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--quick", action="store_true", help="one short round")
+    arguments.add_argument("--disk", action="store_true", help="O_DIRECT under TMPDIR")
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--seconds", type=float, default=2.0, help="of each row")
+    arguments.add_argument("--json", help="all that was measured, into this file")
+    options = arguments.parse_args()
+    if options.quick:
+        options.rounds, options.seconds = 1, 0.5
+    size = GiB if options.quick or options.disk else 2 * GiB
+    kinds = [(Thinvol, run_main_rows), (Qcow2, run_main_rows), (Subclusters, run_main_rows),
+             (Raw, run_main_rows)]
+    if not options.disk:
+        kinds += [(Thinvol, run_snapshot_rows), (InternalSnapshot, run_snapshot_rows),
+                  (Overlay, run_snapshot_rows), (Thinvol, run_stall_row)]
+    results = Results()
+    for n in range(options.rounds):
+        run_round(kinds[n % len(kinds):] + kinds[:n % len(kinds)], size, options, results)
+    print_tables(results, options.disk)
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(results.rows, indent=1))
+
+
+main()
