@@ -5,7 +5,9 @@
 #include <liburing.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +18,12 @@
 
 namespace thinvol {
 namespace {
+
+// Reads of tmpfs never wait, though it may not know RWF_NOWAIT.
+bool is_in_memory(int fd) {
+    struct statfs fs{};
+    return ::fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
 
 bool cannot_punch(int error) { return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV; }
 
@@ -114,14 +122,17 @@ Sectors FileQueue::zeroes_at(Sector at, Sectors most) {
 
 // What is in the page cache is read at once; false when the device would have to be waited for.
 bool FileQueue::read_cached(Request& request) {
-    if (!try_nowait_ || options_.ring == nullptr) return false;
+    if (cached_reads_ == CachedReads::none || options_.ring == nullptr) return false;
+    if (cached_reads_ == CachedReads::plain) {
+        request.outcome = transfer(request);
+        return true;
+    }
     const ssize_t n =
         ::preadv2(fd_.get(), request.data.data(), static_cast<int>(request.data.size()),
                   static_cast<off_t>(to_bytes(request.at).n), RWF_NOWAIT);
-    if (n < 0 && errno == EOPNOTSUPP) {  // tmpfs before 6.6: reads there never wait anyway
-        try_nowait_ = false;
-        request.outcome = transfer(request);
-        return true;
+    if (n < 0 && errno == EOPNOTSUPP) {
+        cached_reads_ = is_in_memory(fd_.get()) ? CachedReads::plain : CachedReads::none;
+        return read_cached(request);
     }
     return n == static_cast<ssize_t>(to_bytes(request.length).n);
 }

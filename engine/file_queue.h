@@ -77,7 +77,7 @@ private:
     FileOptions options_;
     bool dirty_;
     bool flush_failed_ = false;
-    bool try_nowait_ = true;
+    enum class CachedReads { nowait, plain, none } cached_reads_ = CachedReads::nowait;
     std::uint64_t flushes_ = 0;
     std::size_t in_flight_ = 0;
     std::vector<std::unique_ptr<Operation>> operations_;
