@@ -12,6 +12,7 @@ namespace thinvol {
 namespace {
 
 constexpr int socket_buffer_bytes = 4 << 20;
+constexpr auto notice = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -34,7 +35,7 @@ void NbdServer::stop_listening() {
 
 void NbdServer::accept() {
     UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!client || !peer_may_connect(client.get()) || connections_.size() >= connections_max_)
+    if (!client || !peer_may_connect(client.get()) || connections_.size() >= limits_.connections)
         return;
     ::setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes,
                  sizeof socket_buffer_bytes);
@@ -57,8 +58,21 @@ bool NbdServer::run_once() {
     return progress;
 }
 
-void NbdServer::drop_clients() {
-    for (auto& connection : connections_) connection->close();
+void NbdServer::shut_down() {
+    stop_listening();
+    shut_down_at_ = std::chrono::steady_clock::now();
+}
+
+bool NbdServer::gave_notice() const {
+    return shut_down_at_ && std::chrono::steady_clock::now() - *shut_down_at_ > notice;
+}
+
+// The pool's block, where the protocol allows its size.
+std::uint32_t NbdServer::preferred_block() const {
+    const std::uint64_t block = to_bytes(pool_.data_block_size()).n;
+    return std::has_single_bit(block) && block <= limits_.payload
+               ? static_cast<std::uint32_t>(block)
+               : std::uint32_t{65536};
 }
 
 NbdExport* NbdServer::find(std::string_view name) {

@@ -109,6 +109,15 @@ private:
     std::filesystem::path socket_;
 };
 
+NbdLimits nbd_limits(const Config& config) {
+    NbdLimits limits;
+    limits.connections = static_cast<std::size_t>(config.number("nbd.connections"));
+    limits.options = static_cast<std::uint32_t>(config.number("nbd.options"));
+    limits.negotiation = std::chrono::seconds(config.number("nbd.negotiation_timeout"));
+    limits.payload = static_cast<std::uint32_t>(config.number("nbd.payload_maximum")) << 20;
+    return limits;
+}
+
 class Server {
 public:
     Server(const Environment& environment, Session session, Session control_session)
@@ -228,7 +237,7 @@ Result<> Server::start_keeper() {
     const Config config = loaded ? std::move(*loaded) : Config::defaults();
     idle_limit_ = std::chrono::seconds(config.number("activation.idle_timeout"));
     patience_ = std::chrono::seconds(config.number("activation.stop_timeout"));
-    nbd_->limit_connections(static_cast<std::size_t>(config.number("nbd.connections")));
+    nbd_->set_limits(nbd_limits(config));
     if (!loaded) events_.add({0, session_.now(), "settings", {}, 0, loaded.error().text});
     const auto set_levels = [this](const std::vector<unsigned>& levels) {
         served_->call([&](Pool& pool, PoolDevices&) {
@@ -269,8 +278,7 @@ void Server::remember_exports() {
 void Server::stop() {
     if (stopping_.exchange(true)) return;
     stop_began_ = std::chrono::steady_clock::now();
-    nbd_->stop_listening();
-    nbd_->drop_clients();
+    nbd_->shut_down();
     events_.close();
     // Nobody is left to wait, for space or for discards at an even pace.
     PoolFeatures hurried = local_->pool().features();
