@@ -180,6 +180,7 @@ bool NbdConnection::parse_transmission() {
         const std::size_t n = std::min<std::uint64_t>(skip_, available());
         consume(n);
         skip_ -= n;
+        if (skip_ == 0) answer(std::move(refused_), refusal_.error, refusal_.text);
         return n > 0;
     }
     if (payload_ == nullptr) return take_command();
@@ -298,14 +299,20 @@ NbdConnection::Refusal NbdConnection::check(const Header& header) const {
     return {};
 }
 
-// The payload is read away, if it is not out of all proportion.
+// The payload is read away first, if it is not out of all proportion: clients look for answers once
+// they have sent all of a request.
 bool NbdConnection::refuse(std::unique_ptr<NbdRequest> request, const Header& header,
                            const Refusal& refusal) {
     const bool payload = header.extended ? (header.flags & nbd::command_payload_len) != 0
                                          : header.command == Command::write;
     if (payload && header.length > skipped_payload_max) return close(), true;
-    if (payload) skip_ = header.length;
-    answer(std::move(request), refusal.error, refusal.text);
+    if (!payload || header.length == 0) {
+        answer(std::move(request), refusal.error, refusal.text);
+        return true;
+    }
+    skip_ = header.length;
+    refusal_ = refusal;
+    refused_ = std::move(request);
     return true;
 }
 

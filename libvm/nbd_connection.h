@@ -91,7 +91,9 @@ private:
     std::vector<std::byte> input_;
     std::size_t input_begin_ = 0;
     std::size_t input_end_ = 0;
-    std::uint64_t skip_ = 0;               // bytes of a refused payload
+    std::uint64_t skip_ = 0;  // bytes of the payload of `refused_`
+    std::unique_ptr<NbdRequest> refused_;
+    Refusal refusal_{};
     std::unique_ptr<NbdRequest> payload_;  // a write whose payload is arriving
     std::size_t payload_have_ = 0;
     bool readable_ = false;  // there may be more to receive

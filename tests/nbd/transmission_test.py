@@ -6,7 +6,7 @@ Method  a raw client, an in-memory model under random operations, and the pool's
 """
 
 import contextlib
-import struct
+import re
 import threading
 
 import raw_client as nbd
@@ -521,6 +521,34 @@ class SeveralConnections(ServerTest):
             offset = self.random.randrange(SIZE - len(payload))
             writer.write(offset, payload)
             self.assertTrue(payload == reader.read(offset, len(payload)))
+
+    def test_a_flush_on_one_covers_what_was_answered_on_any(self):
+        # New blocks are durable with the commit that maps them, whose data went before it: a dump
+        # shows the last commit alone. Right behind the answer, the tick has not made it yet.
+        clients = [self.connect(self.volume) for _ in range(4)]
+        for number, how in enumerate(("flush", "FUA")):
+            with self.subTest(how):
+                payload = self.random.randbytes(3 * CHUNK)
+                at = (8 * number + 40) * CHUNK
+                clients[0].write(at, payload[:CHUNK])
+                clients[1].write(at + CHUNK, payload[CHUNK:])
+                clients[2].must(nbd.WRITE_ZEROES, at + 3 * CHUNK, 7, nbd.NO_HOLE)
+                if how == "flush":
+                    clients[3].flush()
+                else:
+                    clients[3].write(0, b"any", nbd.FUA)
+                self.assert_commit_holds(at, 4)
+
+    def assert_commit_holds(self, at, chunks):
+        """The durable transaction maps those chunks: the dump reads no other."""
+        dump = self.installation.command("tvdump", "vg0/pool0")
+        device = re.search(rf'dev_id="{self.volume.field("thin_id")}".*?</device>', dump, re.S)[0]
+        mapped = set()
+        for tag in re.findall(r"<(?:single|range)_mapping[^>]*>", device):
+            numbers = dict(re.findall(r'(\w+)="(\d+)"', tag))
+            first = int(numbers.get("origin_begin", numbers.get("origin_block", 0)))
+            mapped |= set(range(first, first + int(numbers.get("length", 1))))
+        self.assertLessEqual(set(range(at // CHUNK, at // CHUNK + chunks)), mapped)
 
     def test_neighbours_within_a_block_do_not_lose_each_others_writes(self):
         # Unaligned writes to one device block are read, changed and written back by the server.
