@@ -57,7 +57,7 @@ NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket)
 NbdConnection::~NbdConnection() { ASSERT(in_flight_ == 0); }
 
 bool NbdConnection::negotiates_too_long() const {
-    return state_ == State::negotiating &&
+    return (state_ == State::negotiating || state_ == State::securing) &&
            std::chrono::steady_clock::now() - began_ > server_.limits_.negotiation;
 }
 
@@ -85,26 +85,58 @@ void NbdConnection::drop_answers() {
     }
     outgoing_.clear();
     sent_of_front_ = 0;
+    if (tls_ != nullptr) tls_->give_up();
 }
 
 bool NbdConnection::run_once() {
-    bool progress = false;
+    if (state_ == State::closed) return false;
+    bool progress = state_ == State::securing && secure();
     while (may_read() && (parse() || (readable_ && receive()))) progress = true;
     progress = send_answers() || progress;
     if (ended()) {
-        server_.reactor_.forget(socket_.get());
-        socket_.reset();
-        if (agreed_.exported != nullptr) --agreed_.exported->clients;
-        state_ = State::closed;
+        disconnect();
         return true;
     }
     set_events();
     return progress;
 }
 
+void NbdConnection::disconnect() {
+    if (tls_ != nullptr) tls_->say_goodbye();
+    tls_.reset();  // the descriptor's number may be another client's next
+    server_.reactor_.forget(socket_.get());
+    socket_.reset();
+    if (agreed_.exported != nullptr) --agreed_.exported->clients;
+    state_ = State::closed;
+}
+
+// Takes the TLS handshake as far as it goes without waiting. True if it ended.
+bool NbdConnection::secure() {
+    if (!outgoing_.empty()) return false;  // the word that it may begin
+    if (tls_ == nullptr) tls_ = std::make_unique<TlsChannel>(*server_.tls_, socket_.get());
+    else if (!readable_ && !tls_->holds_back()) return false;
+    readable_ = false;
+    const TlsChannel::Progress progress = tls_->handshake();
+    if (progress == TlsChannel::Progress::again) return false;
+    if (progress == TlsChannel::Progress::failed) {
+        drop_answers();
+        close();
+        return true;
+    }
+    negotiation_ = NbdNegotiation::secured(negotiation_);
+    state_ = State::negotiating;
+    readable_ = true;
+    return true;
+}
+
+// Whether something is still to be sent.
+bool NbdConnection::holds_back() const {
+    return !outgoing_.empty() || (tls_ != nullptr && tls_->holds_back());
+}
+
 // Also of a client that stays while the server wants to end: once it had time to notice.
 bool NbdConnection::ended() const {
-    if (state_ == State::closed || in_flight_ > 0 || !outgoing_.empty()) return false;
+    if (in_flight_ > 0 || holds_back()) return false;
     return state_ == State::closing || server_.gave_notice();
 }
 
@@ -118,9 +150,22 @@ bool NbdConnection::may_read() const {
 
 void NbdConnection::set_events() {
     if (state_ == State::closed) return;
-    const std::uint32_t wanted = (may_read() ? std::uint32_t{EPOLLIN} : 0) |
-                                 (outgoing_.empty() ? 0 : std::uint32_t{EPOLLOUT});
+    const bool reads = may_read() || (state_ == State::securing && tls_ != nullptr);
+    const std::uint32_t wanted =
+        (reads ? std::uint32_t{EPOLLIN} : 0) | (holds_back() ? std::uint32_t{EPOLLOUT} : 0);
     if (wanted != events_) server_.reactor_.change(socket_.get(), events_ = wanted);
+}
+
+ssize_t NbdConnection::receive(std::byte* into, std::size_t room) {
+    if (tls_ != nullptr) {
+        const ssize_t n = tls_->receive(into, room);
+        readable_ = n > 0;  // there may be more that poll() does not show
+        return n;
+    }
+    const ssize_t n = ::recv(socket_.get(), into, room, MSG_DONTWAIT);
+    if (n >= 0 || errno != EINTR)
+        readable_ = n == static_cast<ssize_t>(room);  // a short read took all there was
+    return n;
 }
 
 // Reads what there is: into the payload of a write that is under way, else into the input buffer.
@@ -140,9 +185,8 @@ bool NbdConnection::receive() {
         room = input_.size() - input_end_;
     }
     ASSERT(room > 0);
-    const ssize_t n = ::recv(socket_.get(), into, room, MSG_DONTWAIT);
+    const ssize_t n = receive(into, room);
     if (n < 0 && errno == EINTR) return true;
-    readable_ = n == static_cast<ssize_t>(room);  // a short read took all there was
     if (n < 0 && errno == EAGAIN) return false;
     if (n <= 0) {
         if (n < 0) drop_answers();
@@ -165,6 +209,11 @@ bool NbdConnection::parse_negotiation() {
     if (auto said = negotiation_.take_output(); !said.empty())
         outgoing_.push_back({std::move(said), nullptr});
     if (negotiation_.state() == NbdNegotiation::State::ended) close();
+    if (negotiation_.state() == NbdNegotiation::State::securing) {
+        // What came before the handshake, unasked for, is nothing that TLS would vouch for.
+        if (available() > 0) close();
+        else state_ = State::securing;
+    }
     if (negotiation_.state() == NbdNegotiation::State::agreed) {
         agreed_ = negotiation_.agreement();
         ++agreed_.exported->clients;
@@ -430,12 +479,15 @@ void NbdConnection::sent(std::size_t n) {
 
 bool NbdConnection::send_answers() {
     bool progress = false;
-    while (!outgoing_.empty()) {
+    while (holds_back()) {
         std::array<iovec, 256> parts;
         msghdr message{};
         const std::size_t total = gather(parts, message.msg_iovlen);
         message.msg_iov = parts.data();
-        const ssize_t n = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = 0;
+        if (tls_ == nullptr) n = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        else if (total > 0) n = tls_->send({parts.data(), message.msg_iovlen});
+        else n = tls_->flush();
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
         if (n < 0) {
             drop_answers();
@@ -444,7 +496,7 @@ bool NbdConnection::send_answers() {
         }
         progress = true;
         sent(static_cast<std::size_t>(n));
-        if (static_cast<std::size_t>(n) < total) break;
+        if (tls_ == nullptr && static_cast<std::size_t>(n) < total) break;
     }
     return progress;
 }

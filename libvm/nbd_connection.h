@@ -1,5 +1,6 @@
 // NbdConnection: one client, from the handshake to the end.
 //
+//   securing <--STARTTLS--> negotiating
 //   negotiating --GO, EXPORT_NAME--> transmitting --DISC, end of file--> closing
 //        '-- ABORT, garbage, silence --> closing --(nothing in flight)--> closed
 //
@@ -18,6 +19,7 @@
 
 #include "engine/base/unique_fd.h"
 #include "libvm/nbd_negotiation.h"
+#include "libvm/tls_channel.h"
 
 namespace thinvol {
 
@@ -35,7 +37,7 @@ public:
     bool negotiates_too_long() const;
 
 private:
-    enum class State { negotiating, transmitting, closing, closed };
+    enum class State { negotiating, securing, transmitting, closing, closed };
     struct Outgoing {
         std::vector<std::byte> head;          // what negotiation says
         std::unique_ptr<NbdRequest> request;  // or an answered request
@@ -57,6 +59,8 @@ private:
     void on_event(std::uint32_t events);
     void drop_answers();
     bool receive();
+    ssize_t receive(std::byte* into, std::size_t room);
+    bool secure();
     bool parse();
     bool parse_negotiation();
     bool parse_transmission();
@@ -78,6 +82,8 @@ private:
     std::size_t gather(std::span<iovec> parts, std::size_t& used) const;
     void sent(std::size_t n);
     bool may_read() const;
+    bool holds_back() const;
+    void disconnect();
     bool ended() const;
     void set_events();
 
@@ -86,6 +92,7 @@ private:
     State state_ = State::negotiating;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     NbdNegotiation negotiation_;
+    std::unique_ptr<TlsChannel> tls_;  // null: in the clear
     NbdAgreement agreed_;
 
     std::vector<std::byte> input_;

@@ -1,6 +1,8 @@
 #include "libvm/nbd_server.h"
 
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -22,21 +24,29 @@ NbdServer::NbdServer(Reactor& reactor, Pool& pool) : reactor_(reactor), pool_(po
 
 NbdServer::~NbdServer() = default;
 
-void NbdServer::listen(UniqueFd socket) {
-    socket_ = std::move(socket);
-    reactor_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t) { accept(); });
+void NbdServer::listen(UniqueFd socket, bool own) {
+    const int fd = socket.get();
+    listeners_.push_back(std::move(socket));
+    reactor_.watch(fd, EPOLLIN, [this, fd, own](std::uint32_t) { accept(fd, own); });
 }
 
 void NbdServer::stop_listening() {
-    if (!socket_) return;
-    reactor_.forget(socket_.get());
-    socket_.reset();
+    for (const UniqueFd& listener : listeners_) reactor_.forget(listener.get());
+    listeners_.clear();
 }
 
-void NbdServer::accept() {
-    UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!client || !peer_may_connect(client.get()) || connections_.size() >= limits_.connections)
+void NbdServer::offer_tls(std::unique_ptr<TlsCredentials> credentials, bool required) {
+    tls_ = std::move(credentials);
+    tls_required_ = required;
+}
+
+void NbdServer::accept(int listener, bool own) {
+    UniqueFd client(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!client || (own && !peer_may_connect(client.get())) ||
+        connections_.size() >= limits_.connections)
         return;
+    const int on = 1;
+    ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // of a TCP socket
     ::setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes,
                  sizeof socket_buffer_bytes);
     ::setsockopt(client.get(), SOL_SOCKET, SO_RCVBUF, &socket_buffer_bytes,

@@ -20,6 +20,7 @@
 #include "engine/pool.h"
 #include "libvm/catalog.h"
 #include "libvm/reactor.h"
+#include "libvm/tls_channel.h"
 
 namespace thinvol {
 
@@ -49,8 +50,11 @@ public:
     NbdServer(Reactor& reactor, Pool& pool);
     ~NbdServer();
 
-    // Takes connections on the socket from now on.
-    void listen(UniqueFd socket);
+    // Takes connections on the socket from now on; on an own one only those of this user and root.
+    void listen(UniqueFd socket, bool own);
+    void offer_tls(std::unique_ptr<TlsCredentials> credentials, bool required);
+    bool tls_offered() const { return tls_ != nullptr; }
+    bool tls_required() const { return tls_required_; }
     void stop_listening();
     void set_limits(const NbdLimits& limits) { limits_ = limits; }
     const NbdLimits& limits() const { return limits_; }
@@ -63,8 +67,6 @@ public:
     const std::map<std::int64_t, std::unique_ptr<NbdExport>>& exports() const { return exports_; }
     NbdExport* find(std::string_view name);
     std::uint32_t preferred_block() const;
-    bool tls_offered() const { return false; }
-    bool tls_required() const { return false; }
 
     // Sends what is answered; part of the reactor's work. True if anything was sent.
     bool run_once();
@@ -77,12 +79,14 @@ public:
 
 private:
     friend class NbdConnection;
-    void accept();
+    void accept(int listener, bool own);
     void sweep();
 
     Reactor& reactor_;
     Pool& pool_;
-    UniqueFd socket_;
+    std::vector<UniqueFd> listeners_;
+    std::unique_ptr<TlsCredentials> tls_;
+    bool tls_required_ = false;
     NbdLimits limits_;
     std::optional<std::chrono::steady_clock::time_point> shut_down_at_;
     std::map<std::int64_t, std::unique_ptr<NbdExport>> exports_;

@@ -21,10 +21,11 @@ import installation
 import replies_test
 import shutdown_test
 import silence_test
+import tls_test
 import transmission_test
 
 # The last one waits for a limit that runs out while the others work.
-MODULES = (handshake_test, transmission_test, replies_test, shutdown_test,
+MODULES = (handshake_test, transmission_test, replies_test, shutdown_test, tls_test,
            silence_test)
 
 
