@@ -68,7 +68,9 @@ void explain(Invocation& call, const SettingSpec& spec, const Config& config) {
 }
 
 nlohmann::json json_of(const SettingSpec& spec, const SettingValue& value) {
-    if (spec.type == SettingType::size || spec.type == SettingType::word) return value.front();
+    const bool plain = spec.type == SettingType::size || spec.type == SettingType::word ||
+                       spec.type == SettingType::text;
+    if (plain) return value.front();
     return nlohmann::json::parse(to_toml(spec, value));
 }
 

@@ -4,12 +4,13 @@
 // Invariants  (1) the request and its buffer belong to the engine from Pool::submit() until done()
 //             (2) done() runs inside Pool::run_once(), once, and may submit further requests
 // Errors      in `outcome`: invalid_argument (outside the volume), out_of_space, read_only,
-//             io_error, corrupt
+//             io_error, corrupt, unsupported (fast_only)
 // Threads     the shard's
 // Source      the Linux bio; NBD's commands
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "engine/base/fifo.h"
 #include "engine/base/result.h"
@@ -21,20 +22,40 @@ namespace thinvol {
 struct ThinDevice;
 struct Volume;
 
-enum class IoKind : std::uint8_t { read, write, write_zeroes, discard, flush };
+enum class IoKind : std::uint8_t { read, write, write_zeroes, discard, flush, status };
 
-constexpr bool changes_volume(IoKind kind) { return kind != IoKind::read && kind != IoKind::flush; }
+constexpr bool changes_volume(IoKind kind) {
+    return kind == IoKind::write || kind == IoKind::write_zeroes || kind == IoKind::discard;
+}
+
+// Where the bytes of a stretch of a volume come from.
+enum class Backing : std::uint8_t {
+    none,       // nowhere: they are zero
+    origin,     // no block: the external origin
+    exclusive,  // a block of the volume alone
+    shared      // a block older than the volume's last snapshot
+};
+struct VolumeExtent {
+    std::uint64_t length;
+    Backing backing;
+};
 
 struct IoRequest {
     IoKind kind = IoKind::read;
     bool fua = false;             // done only when it and what maps it are durable
     bool keep_allocated = false;  // write_zeroes: leave the range backed by data blocks
+    bool fast_only = false;       // write_zeroes: `unsupported` where it would have to write
     bool to_block_end =
         false;  // the manager's own: may reach past the volume's end, within its last data block
     Volume* volume = nullptr;
     ByteOffset offset{};
     Bytes length{};
     std::byte* buffer = nullptr;  // of read and write: `length` bytes
+    // From `offset` on, in order, neighbours different. Of status: what was found, as far as `most`
+    // extents and a bounded effort go. Of a read that names it: holes as `none`, whose part of
+    // the buffer is left as it is, anything else as `exclusive`.
+    std::vector<VolumeExtent>* extents = nullptr;
+    std::size_t most = 0;
     Result<> outcome{};
     void (*done)(IoRequest&) = nullptr;
     void* owner = nullptr;

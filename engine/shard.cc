@@ -68,6 +68,7 @@ void Shard::admit(IoRequest& request) {
     }
     if (request.length == Bytes(0)) return finish(request);
     if (request.kind == IoKind::read) return begin_read(request);
+    if (request.kind == IoKind::status) return begin_status(request);
     if (volume.read_only)
         return fail_request(request, Error(Errc::read_only, "the volume is read-only"));
     const bool whole_granules =
@@ -126,9 +127,11 @@ void Shard::begin(IoRequest& request) {
 
 void Shard::begin_read(IoRequest& request) {
     request.parts = 1;
+    const bool tells = request.extents != nullptr;
     for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to,
                             std::byte* buffer, Run& run) {
         const auto found = pool_.metadata().lookup(*request.volume->device, at);
+        Backing backing = Backing::exclusive;
         if (!found) {
             if (request.outcome) request.outcome = found.error();
         } else if (*found) {
@@ -136,8 +139,10 @@ void Shard::begin_read(IoRequest& request) {
         } else if (shows_origin(*request.volume, at.n * block_bytes_.n + from)) {
             begin_origin_read(request, at, from, to);
         } else {
-            std::memset(buffer, 0, to - from);
+            backing = Backing::none;
+            if (!tells) std::memset(buffer, 0, to - from);
         }
+        if (tells) tell(request, to - from, backing);
     });
     if (--request.parts == 0) finish(request);
 }
@@ -193,21 +198,17 @@ void Shard::begin_unmap(IoRequest& request) {
     const std::uint64_t last = end / block_bytes_.n;
     const bool zero = request.kind == IoKind::write_zeroes;
     // What is unmapped shows the external origin: zeroes must be there.
-    if (zero && (request.keep_allocated || request.volume->external_origin != nullptr))
-        return begin_write(request);
+    const bool writes = request.keep_allocated || request.volume->external_origin != nullptr;
+    if (zero && request.fast_only && (writes || !zeroes_by_unmapping(request))) {
+        request.outcome = Error(Errc::unsupported, "zeroes would have to be written");
+        return;
+    }
+    if (zero && writes) return begin_write(request);
     if (zero) {
-        for_blocks(request, [&](VirtualBlock at, std::uint64_t from, std::uint64_t to, std::byte*,
-                                Run& run) {
-            if (from == 0 && to == block_bytes_.n) return;
-            const auto found = pool_.metadata().lookup(*request.volume->device, at);
-            if (!found) {
-                if (request.outcome) request.outcome = found.error();
-            } else if (*found && !(*found)->shared) {
-                extend(request, run, (*found)->block.n * block_bytes_.n + from, to - from, nullptr);
-            } else if (*found) {
-                begin_block(request, at, from, to);
-            }
-        });
+        const std::uint64_t head = std::min(first * block_bytes_.n, end);
+        if (head > request.offset.n) zero_edge(request, request.offset.n, head);
+        if (end > std::max(head, last * block_bytes_.n))
+            zero_edge(request, last * block_bytes_.n, end);
     }
     if (first >= last || (!zero && !takes_discards())) return;
     Part& part = new_part(request);

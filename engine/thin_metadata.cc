@@ -167,6 +167,14 @@ Result<> ThinMetadata::remove(ThinId id) {
 
 // --- mappings ------------------------------------------------------------------------------------
 
+Result<> ThinMetadata::check_mapping(const ThinDevice& device, VirtualBlock at,
+                                     const Mapping& mapping) const {
+    if (mapping.block < end_of(data_.size())) return {};
+    return Error(Errc::corrupt,
+                 fmt::format("thin id {} maps block {} to data block {}, the pool has {}",
+                             device.id, at, mapping.block, data_.size()));
+}
+
 Result<std::optional<ThinMetadata::Found>> ThinMetadata::lookup(const ThinDevice& device,
                                                                 VirtualBlock at) {
     const MappingCache::Known known = cached_mappings_.find(device.id, at);
@@ -180,12 +188,19 @@ Result<std::optional<ThinMetadata::Found>> ThinMetadata::lookup(const ThinDevice
     const std::uint32_t i = leaf.node.lower_bound(at.n);
     if (!leaf.node.has(i, at.n)) return std::optional<Found>();
     const Mapping mapping = MappingValue::decode(leaf.node.value(i));
-    if (mapping.block >= end_of(data_.size())) {
-        return Error(Errc::corrupt,
-                     fmt::format("thin id {} maps block {} to data block {}, the pool has {}",
-                                 device.id, at, mapping.block, data_.size()));
-    }
+    TRY(check_mapping(device, at, mapping));
     return found(device, mapping);
+}
+
+Result<> ThinMetadata::for_mappings(const ThinDevice& device, VirtualBlock begin, VirtualBlock end,
+                                    const std::function<bool(VirtualBlock, const Found&)>& visit) {
+    Result<> sound;
+    TRY(mappings_.for_range(device.root, begin.n, end.n, [&](std::uint64_t key, const Mapping& m) {
+        const VirtualBlock at(key);
+        sound = check_mapping(device, at, m);
+        return sound && visit(at, *found(device, m));
+    }));
+    return sound;
 }
 
 // A volume's tree changes under the volume tree's leaf: that leaf's path is shadowed first, because

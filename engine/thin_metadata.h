@@ -13,6 +13,7 @@
 // Source      drivers/md/dm-thin-metadata.h
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <unordered_map>
@@ -72,6 +73,9 @@ public:
         bool shared;  // dm-thin's rule: the mapping is older than the volume's last snapshot
     };
     Result<std::optional<Found>> lookup(const ThinDevice& device, VirtualBlock at);
+    // Calls visit for the mappings in [begin, end), in order, until it returns false.
+    Result<> for_mappings(const ThinDevice& device, VirtualBlock begin, VirtualBlock end,
+                          const std::function<bool(VirtualBlock, const Found&)>& visit);
     // Other threads may ask it, within its own rules, for as long as this object lives.
     const MappingCache& mapping_cache() const { return cached_mappings_; }
     // Maps a reserved block; what was mapped there before loses a reference.
@@ -159,6 +163,7 @@ private:
     Result<std::uint64_t> room_to_change(std::uint64_t mappings);
     Result<std::uint64_t> count_own(const ThinDevice& device);
     void touch(ThinDevice& device);
+    Result<> check_mapping(const ThinDevice& device, VirtualBlock at, const Mapping& mapping) const;
     template <class Change>
     Result<> change_mappings(ThinDevice& device, Change&& change);
     CommitNumber oldest_pin() const { return pins_.empty() ? durable_ : pins_.begin()->first; }

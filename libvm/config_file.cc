@@ -53,7 +53,8 @@ std::optional<SettingValue> items_of(const SettingSpec& spec, const toml::node& 
     if (spec.type == Type::flag && node.is_boolean())
         return SettingValue{node.ref<bool>() ? "true" : "false"};
     if (spec.type == Type::number && node.is_integer()) return SettingValue{integer(node)};
-    if ((spec.type == Type::size || spec.type == Type::word) && node.is_string())
+    if ((spec.type == Type::size || spec.type == Type::word || spec.type == Type::text) &&
+        node.is_string())
         return SettingValue{node.ref<std::string>()};
     if ((spec.type != Type::strings && spec.type != Type::numbers) || !node.is_array()) return {};
     SettingValue value;

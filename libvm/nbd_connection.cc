@@ -1,90 +1,64 @@
 #include "libvm/nbd_connection.h"
 
-#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
-#include <new>
+
+#include "libvm/nbd_server.h"
 
 namespace thinvol {
 namespace {
 
+using nbd::Command;
 using nbd::load_be;
-using nbd::store_be;
 
 constexpr std::size_t input_bytes = 256 << 10;
-constexpr std::uint32_t payload_max = 32 << 20;
-constexpr std::uint32_t skipped_payload_max =
+static_assert(input_bytes >= NbdNegotiation::longest_message);
+constexpr std::uint64_t skipped_payload_max =
     64 << 20;  // a refused write as large as this is still read away
-constexpr std::uint32_t option_data_max = 64 << 10;  // of options that are understood
-constexpr std::uint32_t skipped_option_max = 4 << 20;
-constexpr std::uint32_t options_max = 64;
-constexpr auto negotiation_limit = std::chrono::seconds(30);
+// Zeroes that must be written, at once: each block of them is a part in memory.
+constexpr std::uint64_t written_zeroes_max = 0xffffffff;
 constexpr std::size_t requests_max = 512;
 constexpr std::size_t held_bytes_max = 64 << 20;
-constexpr std::size_t kept_buffer_max = 256 << 10;
-constexpr std::size_t buffer_alignment = 4096;
+constexpr std::size_t idle_requests_max = 64;
+constexpr std::size_t status_extents_max = 2048;
+constexpr std::size_t status_held = status_extents_max * 48;  // as extents, and as an answer
 
-std::uint32_t error_number(Errc code) {
-    switch (code) {
+std::uint32_t error_number(const IoRequest& io) {
+    switch (io.outcome.error().code) {
         case Errc::out_of_space: return nbd::error_no_space;
         case Errc::read_only: return nbd::error_perm;
         case Errc::invalid_argument: return nbd::error_invalid;
+        case Errc::unsupported: return io.fast_only ? nbd::error_unsupported : nbd::error_io;
         default: return nbd::error_io;
     }
 }
 
-std::string_view text_of(std::span<const std::byte> bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+bool has_payload(Command command) { return command == Command::read || command == Command::write; }
+
+bool changes(Command command) {
+    return command == Command::write || command == Command::trim ||
+           command == Command::write_zeroes;
 }
 
 }  // namespace
 
-// One request of the client, with its payload and the head of its answer.
-struct NbdConnection::Request {
-    IoRequest io;
-    NbdConnection* connection = nullptr;
-    std::uint64_t cookie = 0;
-    std::array<std::byte, nbd::simple_reply_bytes> head{};
-    std::size_t reply_payload = 0;
-    std::byte* buffer = nullptr;
-    std::size_t capacity = 0;
-    std::size_t held = 0;  // counted in bytes_held_
-
-    void reserve(std::size_t n) {
-        if (n <= capacity) return;
-        release();
-        capacity =
-            std::max<std::size_t>(divide_up(n, buffer_alignment) * buffer_alignment, 16 << 10);
-        buffer =
-            static_cast<std::byte*>(::operator new(capacity, std::align_val_t(buffer_alignment)));
-    }
-    void release() {
-        if (buffer != nullptr) ::operator delete(buffer, std::align_val_t(buffer_alignment));
-        buffer = nullptr;
-        capacity = 0;
-    }
-    Request() = default;
-    Request(const Request&) = delete;
-    Request& operator=(const Request&) = delete;
-    ~Request() { release(); }
-};
-
 NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket)
-    : server_(server), socket_(std::move(socket)), input_(input_bytes) {
+    : server_(server), socket_(std::move(socket)), negotiation_(server), input_(input_bytes) {
     events_ = EPOLLIN;
     server_.reactor_.watch(socket_.get(), events_,
                            [this](std::uint32_t events) { on_event(events); });
-    greet();
+    outgoing_.push_back({negotiation_.take_output(), nullptr});
 }
 
 NbdConnection::~NbdConnection() { ASSERT(in_flight_ == 0); }
 
 bool NbdConnection::negotiates_too_long() const {
-    return state_ == State::negotiating &&
-           std::chrono::steady_clock::now() - began_ > negotiation_limit;
+    return (state_ == State::negotiating || state_ == State::securing) &&
+           std::chrono::steady_clock::now() - began_ > server_.limits_.negotiation;
 }
 
 void NbdConnection::close() {
@@ -111,34 +85,87 @@ void NbdConnection::drop_answers() {
     }
     outgoing_.clear();
     sent_of_front_ = 0;
+    if (tls_ != nullptr) tls_->give_up();
 }
 
 bool NbdConnection::run_once() {
-    bool progress = false;
+    if (state_ == State::closed) return false;
+    bool progress = state_ == State::securing && secure();
     while (may_read() && (parse() || (readable_ && receive()))) progress = true;
     progress = send_answers() || progress;
-    if (state_ == State::closing && in_flight_ == 0 && outgoing_.empty()) {
-        server_.reactor_.forget(socket_.get());
-        socket_.reset();
-        if (export_ != nullptr) --export_->clients;
-        state_ = State::closed;
+    if (ended()) {
+        disconnect();
         return true;
     }
     set_events();
     return progress;
 }
 
+void NbdConnection::disconnect() {
+    if (tls_ != nullptr) tls_->say_goodbye();
+    tls_.reset();  // the descriptor's number may be another client's next
+    server_.reactor_.forget(socket_.get());
+    socket_.reset();
+    if (agreed_.exported != nullptr) --agreed_.exported->clients;
+    state_ = State::closed;
+}
+
+// Takes the TLS handshake as far as it goes without waiting. True if it ended.
+bool NbdConnection::secure() {
+    if (!outgoing_.empty()) return false;  // the word that it may begin
+    if (tls_ == nullptr) tls_ = std::make_unique<TlsChannel>(*server_.tls_, socket_.get());
+    else if (!readable_ && !tls_->holds_back()) return false;
+    readable_ = false;
+    const TlsChannel::Progress progress = tls_->handshake();
+    if (progress == TlsChannel::Progress::again) return false;
+    if (progress == TlsChannel::Progress::failed) {
+        drop_answers();
+        close();
+        return true;
+    }
+    negotiation_ = NbdNegotiation::secured(negotiation_);
+    state_ = State::negotiating;
+    readable_ = true;
+    return true;
+}
+
+// Whether something is still to be sent.
+bool NbdConnection::holds_back() const {
+    return !outgoing_.empty() || (tls_ != nullptr && tls_->holds_back());
+}
+
+// Also of a client that stays while the server wants to end: once it had time to notice.
+bool NbdConnection::ended() const {
+    if (in_flight_ > 0 || holds_back()) return false;
+    return state_ == State::closing || server_.gave_notice();
+}
+
 // (2) A client that sends faster than it is served, or does not take its answers, waits.
 bool NbdConnection::may_read() const {
-    return !end_of_input_ && (state_ == State::negotiating || state_ == State::transmitting) &&
-           in_flight_ + outgoing_.size() < requests_max && bytes_held_ < held_bytes_max;
+    if (end_of_input_) return false;
+    if (state_ == State::negotiating) return outgoing_.empty();
+    return state_ == State::transmitting && in_flight_ + outgoing_.size() < requests_max &&
+           bytes_held_ < held_bytes_max;
 }
 
 void NbdConnection::set_events() {
     if (state_ == State::closed) return;
-    const std::uint32_t wanted = (may_read() ? std::uint32_t{EPOLLIN} : 0) |
-                                 (outgoing_.empty() ? 0 : std::uint32_t{EPOLLOUT});
+    const bool reads = may_read() || (state_ == State::securing && tls_ != nullptr);
+    const std::uint32_t wanted =
+        (reads ? std::uint32_t{EPOLLIN} : 0) | (holds_back() ? std::uint32_t{EPOLLOUT} : 0);
     if (wanted != events_) server_.reactor_.change(socket_.get(), events_ = wanted);
+}
+
+ssize_t NbdConnection::receive(std::byte* into, std::size_t room) {
+    if (tls_ != nullptr) {
+        const ssize_t n = tls_->receive(into, room);
+        readable_ = n > 0;  // there may be more that poll() does not show
+        return n;
+    }
+    const ssize_t n = ::recv(socket_.get(), into, room, MSG_DONTWAIT);
+    if (n >= 0 || errno != EINTR)
+        readable_ = n == static_cast<ssize_t>(room);  // a short read took all there was
+    return n;
 }
 
 // Reads what there is: into the payload of a write that is under way, else into the input buffer.
@@ -158,9 +185,8 @@ bool NbdConnection::receive() {
         room = input_.size() - input_end_;
     }
     ASSERT(room > 0);
-    const ssize_t n = ::recv(socket_.get(), into, room, MSG_DONTWAIT);
+    const ssize_t n = receive(into, room);
     if (n < 0 && errno == EINTR) return true;
-    readable_ = n == static_cast<ssize_t>(room);  // a short read took all there was
     if (n < 0 && errno == EAGAIN) return false;
     if (n <= 0) {
         if (n < 0) drop_answers();
@@ -172,266 +198,209 @@ bool NbdConnection::receive() {
     return true;
 }
 
-// One message. False: more input is needed first.
+// One message, or a part of it. False: more input is needed first.
 bool NbdConnection::parse() {
-    if (skip_ > 0) {
-        const std::size_t n = std::min<std::uint64_t>(skip_, available());
-        consume(n);
-        skip_ -= n;
-        if (skip_ > 0 || n == 0) return n > 0;
-        if (state_ == State::negotiating) reply(skipped_option_, skipped_answer_);
-        return true;
-    }
     return state_ == State::negotiating ? parse_negotiation() : parse_transmission();
 }
 
-// --- negotiation ---------------------------------------------------------------------------------
-
-void NbdConnection::greet() {
-    std::vector<std::byte> greeting(18);
-    std::byte* p = store_be(greeting.data(), nbd::magic_greeting);
-    p = store_be(p, nbd::magic_option);
-    store_be<std::uint16_t>(p, nbd::flag_fixed_newstyle | nbd::flag_no_zeroes);
-    outgoing_.push_back({std::move(greeting), nullptr});
-}
-
-bool NbdConnection::client_flags() {
-    if (available() < 4) return false;
-    const auto flags = load_be<std::uint32_t>(input());
-    consume(4);
-    greeted_ = true;
-    no_zeroes_ = (flags & nbd::flag_no_zeroes) != 0;
-    fixed_newstyle_ = (flags & nbd::flag_fixed_newstyle) != 0;
-    if ((flags & ~std::uint32_t{nbd::flag_fixed_newstyle | nbd::flag_no_zeroes}) != 0) close();
-    return true;
-}
-
 bool NbdConnection::parse_negotiation() {
-    if (!greeted_) return client_flags();
-    if (available() < nbd::option_bytes) return false;
-    const auto magic = load_be<std::uint64_t>(input());
-    const auto number = load_be<std::uint32_t>(input() + 8);
-    const auto length = load_be<std::uint32_t>(input() + 12);
-    if (magic != nbd::magic_option || length > skipped_option_max) return close(), true;
-    const bool old = number == static_cast<std::uint32_t>(nbd::Option::export_name);
-    // The old form knows no other option, and no errors.
-    if ((!fixed_newstyle_ && !old) || (old && length > option_data_max)) return close(), true;
-    const bool known = nbd::is_known(static_cast<nbd::Option>(number));
-    if (!known || length > option_data_max) {
-        if (++options_ > options_max) return close(), true;
-        consume(nbd::option_bytes);
-        skip_ = length;
-        skipped_option_ = number;
-        skipped_answer_ = known ? nbd::Reply::too_big : nbd::Reply::unsupported;
-        if (length == 0) reply(number, skipped_answer_);
-        return true;
+    const std::size_t taken = negotiation_.take({input(), available()});
+    consume(taken);
+    if (auto said = negotiation_.take_output(); !said.empty())
+        outgoing_.push_back({std::move(said), nullptr});
+    if (negotiation_.state() == NbdNegotiation::State::ended) close();
+    if (negotiation_.state() == NbdNegotiation::State::securing) {
+        // What came before the handshake, unasked for, is nothing that TLS would vouch for.
+        if (available() > 0) close();
+        else state_ = State::securing;
     }
-    if (available() < nbd::option_bytes + length) return false;
-    if (++options_ > options_max) return close(), true;
-    const std::vector<std::byte> data(input() + nbd::option_bytes,
-                                      input() + nbd::option_bytes + length);
-    consume(nbd::option_bytes + length);
-    option(number, data);
-    return true;
-}
-
-void NbdConnection::option(std::uint32_t number, std::span<const std::byte> data) {
-    using nbd::Option;
-    switch (static_cast<Option>(number)) {
-        case Option::export_name: return option_export_name(data);
-        case Option::abort: reply(number, nbd::Reply::ack); return close();
-        case Option::list: return option_list(data);
-        case Option::info:
-        case Option::go: return option_info(number, data);
+    if (negotiation_.state() == NbdNegotiation::State::agreed) {
+        agreed_ = negotiation_.agreement();
+        ++agreed_.exported->clients;
+        state_ = State::transmitting;
     }
-}
-
-void NbdConnection::reply(std::uint32_t option, nbd::Reply type, std::span<const std::byte> data) {
-    std::vector<std::byte> bytes(20 + data.size());
-    std::byte* p = store_be(bytes.data(), nbd::magic_option_reply);
-    p = store_be(p, option);
-    p = store_be(p, static_cast<std::uint32_t>(type));
-    p = store_be(p, static_cast<std::uint32_t>(data.size()));
-    std::copy(data.begin(), data.end(), p);
-    outgoing_.push_back({std::move(bytes), nullptr});
-}
-
-void NbdConnection::option_list(std::span<const std::byte> data) {
-    const auto number = static_cast<std::uint32_t>(nbd::Option::list);
-    if (!data.empty()) return reply(number, nbd::Reply::invalid);
-    for (const auto& [id, exported] : server_.exports_) {
-        std::vector<std::byte> entry(4 + exported->name.size());
-        std::byte* p = store_be(entry.data(), static_cast<std::uint32_t>(exported->name.size()));
-        std::memcpy(p, exported->name.data(), exported->name.size());
-        reply(number, nbd::Reply::server, entry);
-    }
-    reply(number, nbd::Reply::ack);
-}
-
-std::uint16_t NbdConnection::transmission_flags(const NbdExport& exported) const {
-    std::uint16_t flags = nbd::has_flags | nbd::send_flush | nbd::send_fua | nbd::send_trim |
-                          nbd::send_write_zeroes | nbd::can_multi_conn;
-    if (exported.volume->read_only) flags |= nbd::read_only;
-    return flags;
-}
-
-void NbdConnection::option_info(std::uint32_t number, std::span<const std::byte> data) {
-    if (data.size() < 6) return reply(number, nbd::Reply::invalid);
-    const auto name_length = load_be<std::uint32_t>(data.data());
-    if (name_length > data.size() - 6) return reply(number, nbd::Reply::invalid);
-    const std::string_view name = text_of(data.subspan(4, name_length));
-    const auto infos = load_be<std::uint16_t>(data.data() + 4 + name_length);
-    if (data.size() != 6 + name_length + 2UL * infos) return reply(number, nbd::Reply::invalid);
-    NbdExport* exported = server_.find(name);
-    if (exported == nullptr) {
-        const std::string text = fmt::format("no export \"{}\"", name.substr(0, 256));
-        return reply(number, nbd::Reply::unknown, std::as_bytes(std::span(text)));
-    }
-    std::array<std::byte, 12> basic{};
-    std::byte* p = store_be(basic.data(), static_cast<std::uint16_t>(nbd::Info::export_));
-    p = store_be(p, exported->volume->size.n);
-    store_be(p, transmission_flags(*exported));
-    reply(number, nbd::Reply::info, basic);
-
-    std::array<std::byte, 14> sizes{};
-    const auto chunk = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(to_bytes(server_.pool_.data_block_size()).n, payload_max));
-    p = store_be(sizes.data(), static_cast<std::uint16_t>(nbd::Info::block_size));
-    p = store_be(p, std::uint32_t{1});
-    p = store_be(p, std::has_single_bit(chunk) ? chunk : std::uint32_t{65536});
-    store_be(p, payload_max);
-    reply(number, nbd::Reply::info, sizes);
-
-    const auto asked = [&](nbd::Info wanted) {
-        for (std::uint16_t i = 0; i < infos; ++i) {
-            if (load_be<std::uint16_t>(data.data() + 6 + name_length + 2UL * i) ==
-                static_cast<std::uint16_t>(wanted))
-                return true;
-        }
-        return false;
-    };
-    if (asked(nbd::Info::name)) {
-        std::vector<std::byte> canonical(2 + exported->name.size());
-        p = store_be(canonical.data(), static_cast<std::uint16_t>(nbd::Info::name));
-        std::memcpy(p, exported->name.data(), exported->name.size());
-        reply(number, nbd::Reply::info, canonical);
-    }
-    reply(number, nbd::Reply::ack);
-    if (static_cast<nbd::Option>(number) == nbd::Option::go) start_transmission(*exported);
-}
-
-// The old form knows no error: an unknown name ends the connection.
-void NbdConnection::option_export_name(std::span<const std::byte> data) {
-    NbdExport* exported = server_.find(text_of(data));
-    if (exported == nullptr) return close();
-    std::vector<std::byte> answer(no_zeroes_ ? 10 : 134);
-    std::byte* p = store_be(answer.data(), exported->volume->size.n);
-    store_be(p, transmission_flags(*exported));
-    outgoing_.push_back({std::move(answer), nullptr});
-    start_transmission(*exported);
-}
-
-void NbdConnection::start_transmission(NbdExport& exported) {
-    export_ = &exported;
-    ++exported.clients;
-    state_ = State::transmitting;
+    return taken > 0;
 }
 
 // --- transmission --------------------------------------------------------------------------------
 
 bool NbdConnection::parse_transmission() {
-    if (payload_ != nullptr) {
-        const std::size_t n = std::min(payload_->io.length.n - payload_have_, available());
-        std::memcpy(payload_->buffer + payload_have_, input(), n);
+    if (skip_ > 0) {
+        const std::size_t n = std::min<std::uint64_t>(skip_, available());
         consume(n);
-        payload_have_ += n;
-        if (payload_have_ < payload_->io.length.n) return false;
-        submit(std::exchange(payload_, nullptr));
-        return true;
+        skip_ -= n;
+        if (skip_ == 0) answer(std::move(refused_), refusal_.error, refusal_.text);
+        return n > 0;
     }
-    return command();
+    if (payload_ == nullptr) return take_command();
+    const std::size_t n = std::min(payload_->io.length.n - payload_have_, available());
+    std::memcpy(payload_->buffer + payload_have_, input(), n);
+    consume(n);
+    payload_have_ += n;
+    if (payload_have_ < payload_->io.length.n) return false;
+    submit(std::exchange(payload_, nullptr));
+    return true;
 }
 
-// What is wrong with a request, as the protocol's error; 0: nothing.
-std::uint32_t NbdConnection::check(nbd::Command command, std::uint16_t flags, std::uint64_t offset,
-                                   std::uint32_t length) const {
-    using nbd::Command;
-    const std::uint64_t size = export_->volume->size.n;
-    const bool inside = offset <= size && length <= size - offset;
-    const bool changes =
-        command == Command::write || command == Command::trim || command == Command::write_zeroes;
-    const std::uint16_t allowed = command == Command::write_zeroes
-                                      ? nbd::command_fua | nbd::command_no_hole
-                                      : nbd::command_fua;
-    if ((flags & ~allowed) != 0) return nbd::error_invalid;
-    if (changes && export_->volume->read_only) return nbd::error_perm;
-    switch (command) {
-        case Command::read: return inside && length <= payload_max ? 0 : nbd::error_invalid;
-        case Command::write:
-            return length > payload_max ? nbd::error_invalid : inside ? 0 : nbd::error_no_space;
-        case Command::write_zeroes: return inside ? 0 : nbd::error_no_space;
-        case Command::trim: return inside ? 0 : nbd::error_invalid;
-        case Command::flush: return offset == 0 && length == 0 ? 0 : nbd::error_invalid;
-        default: return nbd::error_invalid;
-    }
-}
-
-bool NbdConnection::command() {
-    using nbd::Command;
-    if (available() < nbd::request_bytes) return false;
+NbdConnection::Header NbdConnection::read_header() const {
     const std::byte* p = input();
-    if (load_be<std::uint32_t>(p) != nbd::magic_request) return close(), true;
-    const auto flags = load_be<std::uint16_t>(p + 4);
-    const auto command = static_cast<Command>(load_be<std::uint16_t>(p + 6));
-    const auto cookie = load_be<std::uint64_t>(p + 8);
-    const auto offset = load_be<std::uint64_t>(p + 16);
-    const auto length = load_be<std::uint32_t>(p + 24);
-    consume(nbd::request_bytes);
-    if (command == Command::disconnect) return close(), true;
+    const bool extended = agreed_.replies == NbdReplies::extended;
+    return {load_be<std::uint16_t>(p + 4),
+            static_cast<Command>(load_be<std::uint16_t>(p + 6)),
+            load_be<std::uint64_t>(p + 8),
+            load_be<std::uint64_t>(p + 16),
+            extended ? load_be<std::uint64_t>(p + 24) : load_be<std::uint32_t>(p + 24),
+            extended};
+}
+
+bool NbdConnection::take_command() {
+    const bool extended = agreed_.replies == NbdReplies::extended;
+    const std::size_t size = extended ? nbd::extended_request_bytes : nbd::request_bytes;
+    if (available() < size) return false;
+    if (load_be<std::uint32_t>(input()) !=
+        (extended ? nbd::magic_extended_request : nbd::magic_request))
+        return close(), true;
+    const Header header = read_header();
+    consume(size);
+    if (header.command == Command::disconnect) return close(), true;
 
     auto request = new_request();
-    request->cookie = cookie;
-    if (const std::uint32_t error = check(command, flags, offset, length); error != 0) {
-        if (command == Command::write) {
-            if (length > skipped_payload_max) return close(), true;
-            skip_ = length;
-        }
-        answer(std::move(request), error);
-        return true;
-    }
-    IoRequest& io = request->io;
-    io.fua = (flags & nbd::command_fua) != 0;
-    io.keep_allocated = (flags & nbd::command_no_hole) != 0;
-    io.offset = ByteOffset(offset);
-    io.length = Bytes(length);
-    io.buffer = nullptr;
-    request->reply_payload = 0;
-    switch (command) {
-        case Command::read: io.kind = IoKind::read; break;
-        case Command::write: io.kind = IoKind::write; break;
-        case Command::trim: io.kind = IoKind::discard; break;
-        case Command::write_zeroes: io.kind = IoKind::write_zeroes; break;
-        default: io.kind = IoKind::flush; break;
-    }
-    if (io.kind == IoKind::read || io.kind == IoKind::write) {
-        request->reserve(length);
-        io.buffer = request->buffer;
-        request->held = length;
-        bytes_held_ += length;
-    }
-    if (io.kind == IoKind::read) request->reply_payload = length;
-    if (io.kind == IoKind::write && length > 0) {
+    request->command = header.command;
+    request->cookie = header.cookie;
+    request->offset = header.offset;
+    if (const Refusal refusal = check(header); refusal.error != 0)
+        return refuse(std::move(request), header, refusal);
+    prepare(*request, header);
+    bytes_held_ += request->held;
+    if (header.command == Command::write && header.length > 0) {
         payload_ = std::move(request);
         payload_have_ = 0;
+    } else if (header.command == Command::cache) {
+        answer(std::move(request), 0);  // the page cache and the mapping cache do what pays
     } else {
         submit(std::move(request));
     }
     return true;
 }
 
-std::unique_ptr<NbdConnection::Request> NbdConnection::new_request() {
+NbdConnection::Refusal NbdConnection::check_flags(const Header& header) const {
+    std::uint16_t allowed = nbd::command_fua;
+    const bool payload = (header.flags & nbd::command_payload_len) != 0;
+    switch (header.command) {
+        case Command::read:
+            if (agreed_.replies != NbdReplies::simple) allowed |= nbd::command_df;
+            break;
+        case Command::write:
+            if (header.extended && !payload)
+                return {nbd::error_invalid, "a write without the flag for its payload"};
+            if (header.extended) allowed |= nbd::command_payload_len;
+            break;
+        case Command::write_zeroes: allowed |= nbd::command_no_hole | nbd::command_fast_zero; break;
+        case Command::block_status: allowed |= nbd::command_req_one; break;
+        default: break;
+    }
+    if ((header.flags & ~allowed) != 0)
+        return {nbd::error_invalid, "a flag that is unknown or not for this command"};
+    return {};
+}
+
+// What is wrong with a request, as the protocol's error.
+NbdConnection::Refusal NbdConnection::check(const Header& header) const {
+    const Volume& volume = *agreed_.exported->volume;
+    const std::uint64_t size = volume.size.n;
+    const bool inside = header.offset <= size && header.length <= size - header.offset;
+    if (server_.shutting_down()) return {nbd::error_shutdown, "the server is shutting down"};
+    if (const Refusal refusal = check_flags(header); refusal.error != 0) return refusal;
+    if (changes(header.command) && volume.read_only)
+        return {nbd::error_perm, "the export is read-only"};
+    if (header.command == Command::read && header.length > server_.limits_.payload) {
+        const bool whole = (header.flags & nbd::command_df) != 0;
+        return {whole ? nbd::error_overflow : nbd::error_invalid,
+                "a longer payload than the maximum"};
+    }
+    if (header.command == Command::write && header.length > server_.limits_.payload)
+        return {nbd::error_invalid, "a longer payload than the maximum"};
+    switch (header.command) {
+        case Command::write:
+        case Command::write_zeroes:
+            if (!inside) return {nbd::error_no_space, "past the end of the export"};
+            break;
+        case Command::read:
+        case Command::trim:
+        case Command::cache:
+        case Command::block_status:
+            if (!inside) return {nbd::error_invalid, "past the end of the export"};
+            break;
+        case Command::flush:
+            if (header.offset != 0 || header.length != 0)
+                return {nbd::error_invalid, "a flush with offset or length"};
+            break;
+        default: return {nbd::error_invalid, "a command that is unknown"};
+    }
+    const bool writes_zeroes =
+        (header.flags & nbd::command_no_hole) != 0 || volume.external_origin != nullptr;
+    if (header.command == Command::write_zeroes && writes_zeroes &&
+        header.length > written_zeroes_max)
+        return {nbd::error_overflow, "more zeroes to write than one request may ask for"};
+    if (header.command == Command::block_status &&
+        (header.length == 0 || !(agreed_.allocation || agreed_.sharing)))
+        return {nbd::error_invalid, "a length of zero, or no meta context was selected"};
+    return {};
+}
+
+// The payload is read away first, if it is not out of all proportion: clients look for answers once
+// they have sent all of a request.
+bool NbdConnection::refuse(std::unique_ptr<NbdRequest> request, const Header& header,
+                           const Refusal& refusal) {
+    const bool payload = header.extended ? (header.flags & nbd::command_payload_len) != 0
+                                         : header.command == Command::write;
+    if (payload && header.length > skipped_payload_max) return close(), true;
+    if (!payload || header.length == 0) {
+        answer(std::move(request), refusal.error, refusal.text);
+        return true;
+    }
+    skip_ = header.length;
+    refusal_ = refusal;
+    refused_ = std::move(request);
+    return true;
+}
+
+void NbdConnection::prepare(NbdRequest& request, const Header& header) const {
+    IoRequest& io = request.io;
+    io.fua = (header.flags & nbd::command_fua) != 0;
+    io.keep_allocated = (header.flags & nbd::command_no_hole) != 0;
+    io.fast_only = (header.flags & nbd::command_fast_zero) != 0;
+    io.offset = ByteOffset(header.offset);
+    io.length = Bytes(header.length);
+    io.buffer = nullptr;
+    io.extents = nullptr;
+    request.extents.clear();
+    switch (header.command) {
+        case Command::read: io.kind = IoKind::read; break;
+        case Command::write: io.kind = IoKind::write; break;
+        case Command::trim: io.kind = IoKind::discard; break;
+        case Command::write_zeroes: io.kind = IoKind::write_zeroes; break;
+        case Command::block_status: io.kind = IoKind::status; break;
+        default: io.kind = IoKind::flush; break;
+    }
+    if (has_payload(header.command)) {
+        request.reserve(header.length);
+        io.buffer = request.buffer;
+        request.held = header.length;
+    }
+    const bool whole = (header.flags & nbd::command_df) != 0;
+    if (io.kind == IoKind::read && agreed_.replies != NbdReplies::simple && !whole)
+        io.extents = &request.extents;
+    if (io.kind == IoKind::status) {
+        io.extents = &request.extents;
+        io.most = (header.flags & nbd::command_req_one) != 0 ? 1 : status_extents_max;
+        request.held = status_held;
+    }
+}
+
+std::unique_ptr<NbdRequest> NbdConnection::new_request() {
     if (idle_requests_.empty()) {
-        auto request = std::make_unique<Request>();
+        auto request = std::make_unique<NbdRequest>();
         request->connection = this;
         return request;
     }
@@ -440,25 +409,24 @@ std::unique_ptr<NbdConnection::Request> NbdConnection::new_request() {
     return request;
 }
 
-void NbdConnection::submit(std::unique_ptr<Request> request) {
+void NbdConnection::submit(std::unique_ptr<NbdRequest> request) {
     ++in_flight_;
     IoRequest& io = request->io;
-    io.volume = export_->volume;
+    io.volume = agreed_.exported->volume;
     io.owner = request.release();
     io.done = [](IoRequest& r) {
-        std::unique_ptr<Request> answered(static_cast<Request*>(r.owner));
+        std::unique_ptr<NbdRequest> answered(static_cast<NbdRequest*>(r.owner));
         NbdConnection& self = *answered->connection;
         --self.in_flight_;
-        self.answer(std::move(answered), r.outcome ? 0 : error_number(r.outcome.error().code));
+        if (r.outcome) self.answer(std::move(answered), 0);
+        else self.answer(std::move(answered), error_number(r), r.outcome.error().text);
     };
     server_.pool_.submit(io);
 }
 
-void NbdConnection::answer(std::unique_ptr<Request> request, std::uint32_t error) {
-    if (error != 0) request->reply_payload = 0;
-    std::byte* p = store_be(request->head.data(), nbd::magic_simple_reply);
-    p = store_be(p, error);
-    store_be(p, request->cookie);
+void NbdConnection::answer(std::unique_ptr<NbdRequest> request, std::uint32_t error,
+                           std::string_view text) {
+    request->answer(agreed_, error, text);
     outgoing_.push_back({{}, std::move(request)});
 }
 
@@ -469,20 +437,23 @@ std::size_t NbdConnection::gather(std::span<iovec> parts, std::size_t& used) con
     std::size_t skip = sent_of_front_;
     std::size_t total = 0;
     used = 0;
-    const auto add = [&](const std::byte* bytes, std::size_t n) {
+    const auto add = [&](const void* bytes, std::size_t n) {
         const std::size_t skipped = std::min(skip, n);
         skip -= skipped;
-        if (n > skipped) parts[used++] = {const_cast<std::byte*>(bytes) + skipped, n - skipped};
+        if (n == skipped) return true;
+        if (used == parts.size()) return false;
+        parts[used++] = {static_cast<std::byte*>(const_cast<void*>(bytes)) + skipped, n - skipped};
         total += n - skipped;
+        return true;
     };
     for (const Outgoing& out : outgoing_) {
-        if (used + 2 > parts.size()) break;
         if (out.request == nullptr) {
-            add(out.head.data(), out.head.size());
+            if (!add(out.head.data(), out.head.size())) return total;
             continue;
         }
-        add(out.request->head.data(), out.request->head.size());
-        add(out.request->buffer, out.request->reply_payload);
+        for (const iovec& piece : out.request->pieces) {
+            if (!add(piece.iov_base, piece.iov_len)) return total;
+        }
     }
     return total;
 }
@@ -491,15 +462,15 @@ void NbdConnection::sent(std::size_t n) {
     n += sent_of_front_;
     while (!outgoing_.empty()) {
         Outgoing& out = outgoing_.front();
-        const std::size_t length = out.request == nullptr
-                                       ? out.head.size()
-                                       : out.request->head.size() + out.request->reply_payload;
+        const std::size_t length =
+            out.request == nullptr ? out.head.size() : out.request->answer_bytes;
         if (n < length) break;
         n -= length;
         if (out.request != nullptr) {
             bytes_held_ -= std::exchange(out.request->held, 0);
-            if (out.request->capacity > kept_buffer_max) out.request->release();
-            if (idle_requests_.size() < 64) idle_requests_.push_back(std::move(out.request));
+            out.request->shrink();
+            if (idle_requests_.size() < idle_requests_max)
+                idle_requests_.push_back(std::move(out.request));
         }
         outgoing_.pop_front();
     }
@@ -508,12 +479,15 @@ void NbdConnection::sent(std::size_t n) {
 
 bool NbdConnection::send_answers() {
     bool progress = false;
-    while (!outgoing_.empty()) {
+    while (holds_back()) {
         std::array<iovec, 256> parts;
         msghdr message{};
         const std::size_t total = gather(parts, message.msg_iovlen);
         message.msg_iov = parts.data();
-        const ssize_t n = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = 0;
+        if (tls_ == nullptr) n = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        else if (total > 0) n = tls_->send({parts.data(), message.msg_iovlen});
+        else n = tls_->flush();
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
         if (n < 0) {
             drop_answers();
@@ -522,7 +496,7 @@ bool NbdConnection::send_answers() {
         }
         progress = true;
         sent(static_cast<std::size_t>(n));
-        if (static_cast<std::size_t>(n) < total) break;
+        if (tls_ == nullptr && static_cast<std::size_t>(n) < total) break;
     }
     return progress;
 }

@@ -1,5 +1,6 @@
 // NbdConnection: one client, from the handshake to the end.
 //
+//   securing <--STARTTLS--> negotiating
 //   negotiating --GO, EXPORT_NAME--> transmitting --DISC, end of file--> closing
 //        '-- ABORT, garbage, silence --> closing --(nothing in flight)--> closed
 //
@@ -16,8 +17,9 @@
 #include <span>
 #include <vector>
 
-#include "libvm/nbd_protocol.h"
-#include "libvm/nbd_server.h"
+#include "engine/base/unique_fd.h"
+#include "libvm/nbd_negotiation.h"
+#include "libvm/tls_channel.h"
 
 namespace thinvol {
 
@@ -35,16 +37,30 @@ public:
     bool negotiates_too_long() const;
 
 private:
-    enum class State { negotiating, transmitting, closing, closed };
-    struct Request;
+    enum class State { negotiating, securing, transmitting, closing, closed };
     struct Outgoing {
-        std::vector<std::byte> head;       // option replies and greetings
-        std::unique_ptr<Request> request;  // or an answered request
+        std::vector<std::byte> head;          // what negotiation says
+        std::unique_ptr<NbdRequest> request;  // or an answered request
+    };
+    // A request as it came.
+    struct Header {
+        std::uint16_t flags;
+        nbd::Command command;
+        std::uint64_t cookie;
+        std::uint64_t offset;
+        std::uint64_t length;
+        bool extended;
+    };
+    struct Refusal {
+        std::uint32_t error;  // 0: none
+        const char* text;
     };
 
     void on_event(std::uint32_t events);
     void drop_answers();
     bool receive();
+    ssize_t receive(std::byte* into, std::size_t room);
+    bool secure();
     bool parse();
     bool parse_negotiation();
     bool parse_transmission();
@@ -52,45 +68,40 @@ private:
     const std::byte* input() const { return input_.data() + input_begin_; }
     void consume(std::size_t n) { input_begin_ += n; }
 
-    void greet();
-    bool client_flags();
-    void option(std::uint32_t number, std::span<const std::byte> data);
-    void option_list(std::span<const std::byte> data);
-    void option_info(std::uint32_t number, std::span<const std::byte> data);
-    void option_export_name(std::span<const std::byte> data);
-    void reply(std::uint32_t option, nbd::Reply type, std::span<const std::byte> data = {});
-    void start_transmission(NbdExport& exported);
-    std::uint16_t transmission_flags(const NbdExport& exported) const;
-
-    bool command();
-    std::uint32_t check(nbd::Command command, std::uint16_t flags, std::uint64_t offset,
-                        std::uint32_t length) const;
-    std::unique_ptr<Request> new_request();
-    void submit(std::unique_ptr<Request> request);
-    void answer(std::unique_ptr<Request> request, std::uint32_t error);
+    bool take_command();
+    Header read_header() const;
+    Refusal check(const Header& header) const;
+    Refusal check_flags(const Header& header) const;
+    bool refuse(std::unique_ptr<NbdRequest> request, const Header& header, const Refusal& refusal);
+    void prepare(NbdRequest& request, const Header& header) const;
+    std::unique_ptr<NbdRequest> new_request();
+    void submit(std::unique_ptr<NbdRequest> request);
+    void answer(std::unique_ptr<NbdRequest> request, std::uint32_t error,
+                std::string_view text = {});
     bool send_answers();
     std::size_t gather(std::span<iovec> parts, std::size_t& used) const;
     void sent(std::size_t n);
     bool may_read() const;
+    bool holds_back() const;
+    void disconnect();
+    bool ended() const;
     void set_events();
 
     NbdServer& server_;
     UniqueFd socket_;
     State state_ = State::negotiating;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
-    bool greeted_ = false;  // the client's flags came
-    bool fixed_newstyle_ = false;
-    bool no_zeroes_ = false;
-    std::uint32_t options_ = 0;
-    std::uint64_t skip_ = 0;  // bytes to be read away
-    std::uint32_t skipped_option_ = 0;
-    nbd::Reply skipped_answer_ = nbd::Reply::unsupported;
+    NbdNegotiation negotiation_;
+    std::unique_ptr<TlsChannel> tls_;  // null: in the clear
+    NbdAgreement agreed_;
 
-    NbdExport* export_ = nullptr;
     std::vector<std::byte> input_;
     std::size_t input_begin_ = 0;
     std::size_t input_end_ = 0;
-    std::unique_ptr<Request> payload_;  // a write whose payload is arriving
+    std::uint64_t skip_ = 0;  // bytes of the payload of `refused_`
+    std::unique_ptr<NbdRequest> refused_;
+    Refusal refusal_{};
+    std::unique_ptr<NbdRequest> payload_;  // a write whose payload is arriving
     std::size_t payload_have_ = 0;
     bool readable_ = false;  // there may be more to receive
     bool end_of_input_ = false;
@@ -100,7 +111,7 @@ private:
     std::deque<Outgoing> outgoing_;
     std::size_t sent_of_front_ = 0;
     std::uint32_t events_ = 0;
-    std::vector<std::unique_ptr<Request>> idle_requests_;
+    std::vector<std::unique_ptr<NbdRequest>> idle_requests_;
 };
 
 }  // namespace thinvol

@@ -1,6 +1,8 @@
 #include "libvm/nbd_server.h"
 
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -12,6 +14,7 @@ namespace thinvol {
 namespace {
 
 constexpr int socket_buffer_bytes = 4 << 20;
+constexpr auto notice = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -21,21 +24,29 @@ NbdServer::NbdServer(Reactor& reactor, Pool& pool) : reactor_(reactor), pool_(po
 
 NbdServer::~NbdServer() = default;
 
-void NbdServer::listen(UniqueFd socket) {
-    socket_ = std::move(socket);
-    reactor_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t) { accept(); });
+void NbdServer::listen(UniqueFd socket, bool own) {
+    const int fd = socket.get();
+    listeners_.push_back(std::move(socket));
+    reactor_.watch(fd, EPOLLIN, [this, fd, own](std::uint32_t) { accept(fd, own); });
 }
 
 void NbdServer::stop_listening() {
-    if (!socket_) return;
-    reactor_.forget(socket_.get());
-    socket_.reset();
+    for (const UniqueFd& listener : listeners_) reactor_.forget(listener.get());
+    listeners_.clear();
 }
 
-void NbdServer::accept() {
-    UniqueFd client(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!client || !peer_may_connect(client.get()) || connections_.size() >= connections_max_)
+void NbdServer::offer_tls(std::unique_ptr<TlsCredentials> credentials, bool required) {
+    tls_ = std::move(credentials);
+    tls_required_ = required;
+}
+
+void NbdServer::accept(int listener, bool own) {
+    UniqueFd client(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!client || (own && !peer_may_connect(client.get())) ||
+        connections_.size() >= limits_.connections)
         return;
+    const int on = 1;
+    ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // of a TCP socket
     ::setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes,
                  sizeof socket_buffer_bytes);
     ::setsockopt(client.get(), SOL_SOCKET, SO_RCVBUF, &socket_buffer_bytes,
@@ -57,8 +68,21 @@ bool NbdServer::run_once() {
     return progress;
 }
 
-void NbdServer::drop_clients() {
-    for (auto& connection : connections_) connection->close();
+void NbdServer::shut_down() {
+    stop_listening();
+    shut_down_at_ = std::chrono::steady_clock::now();
+}
+
+bool NbdServer::gave_notice() const {
+    return shut_down_at_ && std::chrono::steady_clock::now() - *shut_down_at_ > notice;
+}
+
+// The pool's block, where the protocol allows its size.
+std::uint32_t NbdServer::preferred_block() const {
+    const std::uint64_t block = to_bytes(pool_.data_block_size()).n;
+    return std::has_single_bit(block) && block <= limits_.payload
+               ? static_cast<std::uint32_t>(block)
+               : std::uint32_t{65536};
 }
 
 NbdExport* NbdServer::find(std::string_view name) {

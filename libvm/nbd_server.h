@@ -11,17 +11,30 @@
 // Source      NetworkBlockDevice/nbd doc/proto.md
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/pool.h"
 #include "libvm/catalog.h"
 #include "libvm/reactor.h"
+#include "libvm/tls_channel.h"
 
 namespace thinvol {
 
 class NbdConnection;
+
+inline constexpr std::uint32_t nbd_payload_max = 32 << 20;
+
+// What one client may ask for; set before the first comes.
+struct NbdLimits {
+    std::size_t connections = 1024;
+    std::uint32_t options = 64;  // in one negotiation
+    std::uint32_t payload = nbd_payload_max;
+    std::chrono::seconds negotiation{30};
+};
 
 struct NbdExport {
     std::int64_t lv_id = 0;
@@ -37,10 +50,14 @@ public:
     NbdServer(Reactor& reactor, Pool& pool);
     ~NbdServer();
 
-    // Takes connections on the socket from now on.
-    void listen(UniqueFd socket);
+    // Takes connections on the socket from now on; on an own one only those of this user and root.
+    void listen(UniqueFd socket, bool own);
+    void offer_tls(std::unique_ptr<TlsCredentials> credentials, bool required);
+    bool tls_offered() const { return tls_ != nullptr; }
+    bool tls_required() const { return tls_required_; }
     void stop_listening();
-    void limit_connections(std::size_t most) { connections_max_ = most; }
+    void set_limits(const NbdLimits& limits) { limits_ = limits; }
+    const NbdLimits& limits() const { return limits_; }
     Result<> add(const ThinRow& volume);
     Result<> remove(std::int64_t lv_id);
     Result<> check_unused(std::int64_t lv_id) const;
@@ -49,22 +66,29 @@ public:
     bool empty() const { return exports_.empty(); }
     const std::map<std::int64_t, std::unique_ptr<NbdExport>>& exports() const { return exports_; }
     NbdExport* find(std::string_view name);
+    std::uint32_t preferred_block() const;
 
     // Sends what is answered; part of the reactor's work. True if anything was sent.
     bool run_once();
-    // Drops all clients; what they have in flight still ends.
-    void drop_clients();
+    // Takes no more clients; what is in flight still ends, and is answered; what comes now is
+    // answered by ESHUTDOWN for a moment, so that clients learn why; then they are dropped.
+    void shut_down();
+    bool shutting_down() const { return shut_down_at_.has_value(); }
+    bool gave_notice() const;
     bool has_connections() const { return !connections_.empty(); }
 
 private:
     friend class NbdConnection;
-    void accept();
+    void accept(int listener, bool own);
     void sweep();
 
     Reactor& reactor_;
     Pool& pool_;
-    UniqueFd socket_;
-    std::size_t connections_max_ = 1024;
+    std::vector<UniqueFd> listeners_;
+    std::unique_ptr<TlsCredentials> tls_;
+    bool tls_required_ = false;
+    NbdLimits limits_;
+    std::optional<std::chrono::steady_clock::time_point> shut_down_at_;
     std::map<std::int64_t, std::unique_ptr<NbdExport>> exports_;
     std::vector<std::unique_ptr<NbdConnection>> connections_;
 };

@@ -16,7 +16,7 @@
 
 #include "libvm/active_list.h"
 #include "libvm/control_protocol.h"
-#include "libvm/nbd_server.h"
+#include "libvm/nbd_listeners.h"
 #include "libvm/pool_keeper.h"
 #include "libvm/pool_owner.h"
 #include "libvm/uri.h"
@@ -91,7 +91,8 @@ public:
             for (const auto& [id, e] : nbd_.exports()) {
                 const std::uint64_t mapped =
                     e->volume->device == nullptr ? 0 : e->volume->device->details.mapped_blocks;
-                active.push_back({id, e->clients, mapped, nbd_uri(e->name, socket_)});
+                active.push_back(
+                    {id, e->clients, mapped, nbd_uri(e->name, socket_, nbd_.tls_required())});
             }
             return active;
         });
@@ -116,7 +117,8 @@ public:
           session_(std::move(session)),
           control_session_(std::move(control_session)) {}
     Result<> open(const std::string& pool_uuid);
-    Result<> start_keeper();
+    Config load_config();
+    Result<> start_keeper(const Config& config);
     void restore_exports();
     void serve();
 
@@ -194,11 +196,12 @@ Result<> Server::open(const std::string& pool_uuid) {
     }
     TRY(make_private_directory(environment_.run_dir));
     nbd_ = std::make_unique<NbdServer>(reactor_, local_->pool());
-    nbd_->listen(TRY(listen_on(environment_.nbd_socket(pool_uuid))));
+    const Config config = load_config();
+    TRY(open_nbd(*nbd_, config, environment_.nbd_socket(pool_uuid)));
     served_ = std::make_unique<ServedPool>(reactor_, *local_);
     exports_ = std::make_unique<ServedExports>(reactor_, *nbd_, environment_.nbd_socket(pool_uuid));
     owner_ = std::make_unique<PoolOwner>(control_session_, *served_, pool_, exports_.get());
-    TRY(start_keeper());
+    TRY(start_keeper(config));
     control_socket_ = TRY(listen_on(environment_.control_socket(pool_uuid)));
     reactor_.watch(control_socket_.get(), EPOLLIN, [this](std::uint32_t) { accept_control(); });
 
@@ -222,14 +225,18 @@ Result<> Server::open(const std::string& pool_uuid) {
     return {};
 }
 
-// A file that is wrong does not keep anybody from his data: then the defaults hold.
-Result<> Server::start_keeper() {
+// A file that is wrong does not keep anybody from his data: then the defaults hold, by which only
+// this user and root can connect.
+Config Server::load_config() {
     auto loaded = Config::load(session_, group_.id, pool_.lv.id);
-    const Config config = loaded ? std::move(*loaded) : Config::defaults();
+    if (loaded) return std::move(*loaded);
+    events_.add({0, session_.now(), "settings", {}, 0, loaded.error().text});
+    return Config::defaults();
+}
+
+Result<> Server::start_keeper(const Config& config) {
     idle_limit_ = std::chrono::seconds(config.number("activation.idle_timeout"));
     patience_ = std::chrono::seconds(config.number("activation.stop_timeout"));
-    nbd_->limit_connections(static_cast<std::size_t>(config.number("nbd.connections")));
-    if (!loaded) events_.add({0, session_.now(), "settings", {}, 0, loaded.error().text});
     const auto set_levels = [this](const std::vector<unsigned>& levels) {
         served_->call([&](Pool& pool, PoolDevices&) {
             PoolFeatures features = pool.features();
@@ -269,8 +276,7 @@ void Server::remember_exports() {
 void Server::stop() {
     if (stopping_.exchange(true)) return;
     stop_began_ = std::chrono::steady_clock::now();
-    nbd_->stop_listening();
-    nbd_->drop_clients();
+    nbd_->shut_down();
     events_.close();
     // Nobody is left to wait, for space or for discards at an even pace.
     PoolFeatures hurried = local_->pool().features();

@@ -16,6 +16,8 @@ namespace thinvol {
 namespace {
 
 constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
+constexpr std::array<std::string_view, 3> socket_modes{"0600", "0660", "0666"};
+constexpr std::array<std::string_view, 3> tls_modes{"off", "allow", "require"};
 constexpr std::int64_t day = 24 * 60 * 60;
 
 using Type = SettingType;
@@ -69,6 +71,30 @@ constexpr SettingSpec table[] = {
      "Events go to syslog, and so to the journal."},
     {"nbd.connections", Type::number, "1024", Scope::pool,
      "Clients that one pool serves at once; more are turned away.", 1, 65536},
+    {"nbd.listen", Type::strings, "[]", Scope::pool,
+     "Addresses that the pool's server serves besides its socket, such as \"10.0.0.1:10809\" or "
+     "\"[::1]:10809\"; as all of nbd, from its next start on."},
+    {"nbd.listen_without_tls", Type::flag, "false", Scope::pool,
+     "Addresses that other machines reach are served even if TLS is not required."},
+    {"nbd.negotiation_timeout", Type::number, "30", Scope::pool,
+     "Seconds after which a client must have chosen its export.", 1, day},
+    {"nbd.options", Type::number, "64", Scope::pool,
+     "Options that a client may send before it chooses its export.", 8, 65536},
+    {"nbd.payload_maximum", Type::number, "32", Scope::pool,
+     "MiB that one read or write may carry.", 1, 32},
+    {"nbd.socket_group", Type::text, "\"\"", Scope::pool,
+     "Group that the pool's socket is given to, where nbd.socket_mode lets it in."},
+    {"nbd.socket_mode", Type::word, "\"0600\"", Scope::pool,
+     "Who may connect to the pool's socket: its owner, its group too, or everybody.", 0, 0,
+     socket_modes},
+    {"nbd.tls", Type::word, "\"off\"", Scope::pool,
+     "Whether clients may use TLS, or must, on the socket too.", 0, 0, tls_modes},
+    {"nbd.tls_certificates", Type::text, "\"\"", Scope::pool,
+     "Folder of ca-cert.pem, server-cert.pem, server-key.pem and, if there is one, ca-crl.pem."},
+    {"nbd.tls_keys", Type::text, "\"\"", Scope::pool,
+     "File of pre-shared keys, each a line NAME:HEXKEY, as psktool makes it."},
+    {"nbd.tls_verify_clients", Type::flag, "true", Scope::pool,
+     "A client without a pre-shared key must show a certificate that ca-cert.pem vouches for."},
     {"warnings.levels", Type::numbers, "[80, 85, 90, 95, 100]", Scope::pool,
      "Percent in use, of data and of metadata, each of which is an event when it is reached.", 1,
      100},
@@ -179,7 +205,8 @@ std::string to_toml(const SettingSpec& spec, const SettingValue& value) {
         case Type::flag:
         case Type::number: return value.front();
         case Type::size:
-        case Type::word: return quoted(value.front());
+        case Type::word:
+        case Type::text: return quoted(value.front());
         case Type::numbers: return fmt::format("[{}]", fmt::join(value, ", "));
         case Type::strings: break;
     }
@@ -194,6 +221,7 @@ std::string describe_type(const SettingSpec& spec) {
         case Type::number: return fmt::format("a number from {} to {}", spec.least, spec.most);
         case Type::size: return "a size with its unit, such as \"10g\"";
         case Type::word: return fmt::format("one of {}", fmt::join(spec.words, ", "));
+        case Type::text: return "a text, or empty";
         case Type::strings: return "a list of strings, such as [\"/usr/bin/program\", \"word\"]";
         case Type::numbers:
             return fmt::format("a list of numbers from {} to {}, such as [{}, {}]", spec.least,

@@ -19,7 +19,7 @@
 
 namespace thinvol {
 
-enum class SettingType { flag, number, size, word, strings, numbers };
+enum class SettingType { flag, number, size, word, text, strings, numbers };
 // The smallest thing that a setting can be given for, besides the file.
 enum class SettingScope { system, group, pool };
 

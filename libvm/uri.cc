@@ -20,8 +20,10 @@ std::string encoded(std::string_view text) {
 
 }  // namespace
 
-std::string nbd_uri(std::string_view export_name, const std::filesystem::path& socket) {
-    return fmt::format("nbd+unix:///{}?socket={}", encoded(export_name), encoded(socket.string()));
+std::string nbd_uri(std::string_view export_name, const std::filesystem::path& socket,
+                    bool tls_required) {
+    return fmt::format("{}+unix:///{}?socket={}", tls_required ? "nbds" : "nbd",
+                       encoded(export_name), encoded(socket.string()));
 }
 
 }  // namespace thinvol

@@ -13,7 +13,8 @@
 
 namespace thinvol {
 
-// "nbd+unix:///root?socket=/run/thinvol/....nbd"
-std::string nbd_uri(std::string_view export_name, const std::filesystem::path& socket);
+// "nbd+unix:///root?socket=/run/thinvol/....nbd"; nbds where nothing goes without TLS.
+std::string nbd_uri(std::string_view export_name, const std::filesystem::path& socket,
+                    bool tls_required = false);
 
 }  // namespace thinvol

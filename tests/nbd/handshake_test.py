@@ -12,7 +12,9 @@ import installation
 from installation import ServerTest
 
 SIZE = 16 << 20
-WRITABLE_FLAGS = 1 | 4 | 8 | 32 | 64 | 256  # has flags, flush, FUA, trim, zeroes, multi-conn
+# Has flags, flush, FUA, trim, zeroes, multi-conn, cache, fast zeroes.
+WRITABLE_FLAGS = 1 | 4 | 8 | 32 | 64 | 256 | 1024 | 2048
+SEND_DF = 128
 READ_ONLY_FLAG = 2
 OPTION_CEILING = 4 << 20  # beyond it the server need not read an option's data away
 
@@ -235,6 +237,112 @@ class InfoAndGo(HandshakeTest):
         self.assert_transmits(client)
 
 
+class Replies(HandshakeTest):
+    """Which form of reply was agreed on."""
+
+    def flags(self, client):
+        told = client.option(nbd.INFO, nbd.info_data("first"))
+        return struct.unpack(">HQH", told[0].data)[2]
+
+    def test_structured_replies_may_be_asked_for_twice_and_bring_df(self):
+        client = self.begun()
+        self.assertEqual(WRITABLE_FLAGS, self.flags(client))
+        client.structured().structured()
+        self.assertEqual(WRITABLE_FLAGS | SEND_DF, self.flags(client))
+        client.go("first")
+        self.assert_transmits(client)
+
+    def test_with_data_they_are_invalid(self):
+        for option in (nbd.STRUCTURED_REPLY, nbd.EXTENDED_HEADERS):
+            with self.subTest(option=option):
+                client = self.begun()
+                self.assertEqual(nbd.INVALID, client.outcome(option, b"x"))
+                self.assertEqual(WRITABLE_FLAGS, self.flags(client))
+
+    def test_extended_headers_end_the_older_forms(self):
+        client = self.begun().structured().extend()
+        self.assertEqual(nbd.EXT_HEADER_REQD, client.outcome(nbd.STRUCTURED_REPLY))
+        self.assertEqual(WRITABLE_FLAGS | SEND_DF, self.flags(client))
+        client.go("first")
+        self.assert_transmits(client)
+        client = self.begun().extend()
+        client.send(nbd.option_bytes(nbd.EXPORT_NAME, b"first"))
+        self.assert_dropped(client)
+
+    def test_export_name_after_structured_replies_transmits_in_chunks(self):
+        client = self.begun().structured()
+        client.send(nbd.option_bytes(nbd.EXPORT_NAME, b"first"))
+        client.receive(10)
+        client.read(0, 512)
+        self.assertTrue(client.chunks)
+
+
+class MetaContexts(HandshakeTest):
+    ALL = [nbd.ALLOCATION, nbd.SHARING]
+
+    def listed(self, client, *queries):
+        replies = client.must_option(nbd.LIST_META_CONTEXT, nbd.context_data("first", *queries))
+        self.assertTrue(all(reply.data[:4] == bytes(4) for reply in replies[:-1]))
+        return [reply.data[4:].decode() for reply in replies[:-1]]
+
+    def test_a_list_answers_queries_and_ignores_what_it_does_not_know(self):
+        client = self.begun().structured()
+        for queries, expected in (
+                ((), self.ALL), (("base:",), self.ALL[:1]), (("base:allocation",), self.ALL[:1]),
+                (("x-thinvol:",), self.ALL[1:]), (("base:", "x-thinvol:sharing"), self.ALL),
+                (("base:nothing",), []), (("qemu:allocation-depth",), []), (("",), []),
+                (("base:allocation",) * 1000, self.ALL[:1])):
+            with self.subTest(queries=queries[:3]):
+                self.assertEqual(expected, self.listed(client, *queries))
+
+    def test_a_selection_names_contexts_in_full_and_replaces_the_one_before(self):
+        client = self.begun().structured()
+        self.assertEqual(self.ALL, client.select("first", *self.ALL))
+        for queries in ((), ("base:",), ("",), ("base:allocatio",), ("base:allocation2",)):
+            with self.subTest(queries=queries):
+                self.assertEqual([], client.select("first", *queries))
+        client.go("first")
+        self.assertEqual(nbd.EINVAL, client.call(nbd.BLOCK_STATUS, 0, SIZE).error)
+
+    def test_a_selection_that_fails_leaves_none(self):
+        for data in (b"", nbd.context_data("first", "base:allocation") + b"x",
+                     nbd.context_data("nothing", "base:allocation")):
+            with self.subTest(data=data):
+                client = self.begun().structured()
+                client.select("first", nbd.ALLOCATION)
+                self.assertIn(client.outcome(nbd.SET_META_CONTEXT, data),
+                              (nbd.INVALID, nbd.UNKNOWN))
+                client.go("first")
+                self.assertEqual(nbd.EINVAL, client.call(nbd.BLOCK_STATUS, 0, SIZE).error)
+
+    def test_a_selection_is_for_its_export_only(self):
+        client = self.begun().structured()
+        client.select("second", nbd.ALLOCATION)
+        client.go("first")
+        self.assertEqual(nbd.EINVAL, client.call(nbd.BLOCK_STATUS, 0, SIZE).error)
+        self.assert_transmits(client)
+
+    def test_before_structured_replies_both_are_invalid(self):
+        client = self.begun()
+        for option in (nbd.LIST_META_CONTEXT, nbd.SET_META_CONTEXT):
+            self.assertEqual(nbd.INVALID, client.outcome(option, nbd.context_data("first")))
+        self.assert_in_sync(client)
+
+    def test_inner_lengths_that_do_not_add_up_are_invalid(self):
+        good = nbd.context_data("first", "base:allocation")
+        malformed = [good[:n] for n in range(len(good))] + [
+            good + b"\0", struct.pack(">I", 0xFFFFFFFF) + good[4:],
+            good[:9] + struct.pack(">I", 0xFFFFFFFF) + good[13:],
+            good[:13] + struct.pack(">I", 0xFFFFFFFF) + good[17:]]
+        for option in (nbd.LIST_META_CONTEXT, nbd.SET_META_CONTEXT):
+            for begin in range(0, len(malformed), 20):
+                client = self.begun().structured()
+                for data in malformed[begin:begin + 20]:
+                    with self.subTest(option=option, data=data):
+                        self.assertEqual(nbd.INVALID, client.outcome(option, data))
+                self.assert_in_sync(client)
+
+
 class ExportName(HandshakeTest):
     def test_a_known_name_is_answered_by_size_and_flags_and_zeroes_unless_waived(self):
         for client_flags in (nbd.FIXED_NEWSTYLE | nbd.NO_ZEROES, nbd.FIXED_NEWSTYLE):
@@ -279,18 +387,21 @@ class Abort(HandshakeTest):
 
 class OtherOptions(HandshakeTest):
     def test_options_not_supported_are_refused_in_step(self):
-        context = struct.pack(">I5sII15s", 5, b"first", 1, 15, b"base:allocation")
         client = self.begun()
         for option, data in (
                 (0x7654321, b"data"), (0x7654321, b""), (0, b""), (nbd.PEEK_EXPORT, b"first"),
-                (nbd.STARTTLS, b""), (nbd.STRUCTURED_REPLY, b""), (nbd.STRUCTURED_REPLY, b"x"),
-                (nbd.LIST_META_CONTEXT, context), (nbd.SET_META_CONTEXT, context),
-                (nbd.EXTENDED_HEADERS, b""), (12, b""), (0xFFFFFFFF, b"\xff" * 300)):
+                (12, b""), (0xFFFFFFFF, b"\xff" * 300)):
             with self.subTest(option=option, length=len(data)):
                 self.assertEqual([nbd.UNSUP], [r.type for r in client.option(option, data)])
                 self.assert_in_sync(client)
         client.go("first")
         self.assert_transmits(client)
+
+    def test_tls_that_is_not_there_is_refused_in_step(self):
+        client = self.begun()
+        self.assertEqual(nbd.POLICY, client.outcome(nbd.STARTTLS))
+        self.assertEqual(nbd.INVALID, client.outcome(nbd.STARTTLS, b"x"))
+        self.assert_in_sync(client)
 
     def test_much_data_of_an_unknown_option_is_read_away(self):
         client = self.begun()

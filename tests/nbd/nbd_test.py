@@ -18,11 +18,15 @@ import unittest
 
 import handshake_test
 import installation
+import replies_test
+import shutdown_test
 import silence_test
+import tls_test
 import transmission_test
 
 # The last one waits for a limit that runs out while the others work.
-MODULES = (handshake_test, transmission_test, silence_test)
+MODULES = (handshake_test, transmission_test, replies_test, shutdown_test, tls_test,
+           silence_test)
 
 
 def load_tests(loader, _tests, _pattern):

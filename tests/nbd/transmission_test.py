@@ -6,7 +6,7 @@ Method  a raw client, an in-memory model under random operations, and the pool's
 """
 
 import contextlib
-import struct
+import re
 import threading
 
 import raw_client as nbd
@@ -45,6 +45,7 @@ class BadRequests(ServerTest):
             with self.subTest(offset=offset, length=length):
                 self.assert_refused([nbd.EINVAL], nbd.READ, offset, length)
                 self.assert_refused([nbd.EINVAL], nbd.TRIM, offset, length)
+                self.assert_refused([nbd.EINVAL], nbd.CACHE, offset, length)
                 self.assert_refused([nbd.ENOSPC], nbd.WRITE_ZEROES, offset, length)
                 self.assert_refused([nbd.ENOSPC], nbd.WRITE, offset, payload=b"z" * length)
 
@@ -67,7 +68,7 @@ class BadRequests(ServerTest):
                 self.assert_refused([0, nbd.EINVAL, nbd.ENOSPC], command, SIZE + 1, 0)
 
     def test_commands_that_are_unknown_are_invalid(self):
-        for command in (nbd.CACHE, nbd.BLOCK_STATUS, nbd.RESIZE, 9, 99, 0x0100, 0xFFFF):
+        for command in (nbd.BLOCK_STATUS, nbd.RESIZE, 9, 99, 0x0100, 0xFFFF):
             for offset, length in ((0, 0), (0, 4096), (SIZE * 2, 0)):
                 with self.subTest(command=command, offset=offset, length=length):
                     self.assert_refused([nbd.EINVAL], command, offset, length)
@@ -76,7 +77,9 @@ class BadRequests(ServerTest):
         others = [1 << n for n in range(2, 16)]
         for command, flags in ((nbd.READ, [nbd.NO_HOLE] + others),
                                (nbd.FLUSH, [nbd.NO_HOLE] + others),
-                               (nbd.TRIM, [nbd.NO_HOLE] + others), (nbd.WRITE_ZEROES, others)):
+                               (nbd.TRIM, [nbd.NO_HOLE] + others),
+                               (nbd.CACHE, [nbd.NO_HOLE] + others),
+                               (nbd.WRITE_ZEROES, [f for f in others if f != nbd.FAST_ZERO])):
             length = 0 if command == nbd.FLUSH else len(KNOWN)
             for flag in flags + [nbd.FUA | nbd.DF]:
                 with self.subTest(command=command, flag=flag):
@@ -94,7 +97,15 @@ class BadRequests(ServerTest):
         self.client.must(nbd.TRIM, 2 * CHUNK, CHUNK, nbd.FUA)
         self.client.must(nbd.WRITE_ZEROES, 2 * CHUNK, CHUNK, nbd.FUA)
         self.client.must(nbd.WRITE_ZEROES, 2 * CHUNK, CHUNK, nbd.FUA | nbd.NO_HOLE)
+        self.client.must(nbd.CACHE, 0, SIZE, nbd.FUA)
         self.assert_in_sync()
+
+    def test_a_prefetch_is_taken_and_changes_nothing(self):
+        before = self.client.read(0, SIZE)
+        for offset, length in ((0, SIZE), (KNOWN_AT, 1), (0, 0), (SIZE, 0), (SIZE - 1, 1)):
+            with self.subTest(offset=offset, length=length):
+                self.client.must(nbd.CACHE, offset, length)
+        self.assertTrue(before == self.client.read(0, SIZE))
 
     def test_a_flush_with_offset_or_length_is_answered_and_carries_no_payload(self):
         for offset, length in ((512, 0), (0, 512), (SIZE * 2, 0xFFFFFFFF)):
@@ -289,6 +300,26 @@ class Mapping(ServerTest):
     def test_zeroes_over_what_is_not_mapped_map_nothing(self):
         self.client.must(nbd.WRITE_ZEROES, 8 * CHUNK + 100, 3 * CHUNK)
         self.assert_mapped(4)
+
+    def test_fast_zeroes_are_refused_where_something_would_be_written(self):
+        fast = nbd.FAST_ZERO
+        for offset, length, flags in (
+                (0, 1, fast), (CHUNK - 1, 2, fast), (CHUNK, CHUNK + 1, fast),
+                (CHUNK - 1, CHUNK + 1, fast), (CHUNK, CHUNK, fast | nbd.NO_HOLE),
+                (8 * CHUNK, CHUNK, fast | nbd.NO_HOLE), (3 * CHUNK + 5, 40 * CHUNK, fast)):
+            with self.subTest(offset=offset, length=length, flags=flags):
+                reply = self.client.call(nbd.WRITE_ZEROES, offset, length, flags)
+                self.assertEqual(nbd.ENOTSUP, reply.error)
+        self.assert_contents(self.pattern)
+        self.assert_mapped(4)
+
+    def test_fast_zeroes_succeed_where_chunks_are_unmapped_or_are_so_already(self):
+        for offset, length in ((CHUNK, 2 * CHUNK), (CHUNK, 1), (CHUNK + 5, CHUNK),
+                               (8 * CHUNK + 3, 5), (7 * CHUNK + 1, 9 * CHUNK), (4 * CHUNK, 0)):
+            with self.subTest(offset=offset, length=length):
+                self.client.must(nbd.WRITE_ZEROES, offset, length, nbd.FAST_ZERO)
+        self.assert_contents(self.pattern[:CHUNK] + bytes(2 * CHUNK) + self.pattern[3 * CHUNK:])
+        self.assert_mapped(2)
 
     def test_a_trim_of_whole_chunks_unmaps_them_and_no_others(self):
         self.client.must(nbd.TRIM, CHUNK, 2 * CHUNK)
@@ -490,6 +521,34 @@ class SeveralConnections(ServerTest):
             offset = self.random.randrange(SIZE - len(payload))
             writer.write(offset, payload)
             self.assertTrue(payload == reader.read(offset, len(payload)))
+
+    def test_a_flush_on_one_covers_what_was_answered_on_any(self):
+        # New blocks are durable with the commit that maps them, whose data went before it: a dump
+        # shows the last commit alone. Right behind the answer, the tick has not made it yet.
+        clients = [self.connect(self.volume) for _ in range(4)]
+        for number, how in enumerate(("flush", "FUA")):
+            with self.subTest(how):
+                payload = self.random.randbytes(3 * CHUNK)
+                at = (8 * number + 40) * CHUNK
+                clients[0].write(at, payload[:CHUNK])
+                clients[1].write(at + CHUNK, payload[CHUNK:])
+                clients[2].must(nbd.WRITE_ZEROES, at + 3 * CHUNK, 7, nbd.NO_HOLE)
+                if how == "flush":
+                    clients[3].flush()
+                else:
+                    clients[3].write(0, b"any", nbd.FUA)
+                self.assert_commit_holds(at, 4)
+
+    def assert_commit_holds(self, at, chunks):
+        """The durable transaction maps those chunks: the dump reads no other."""
+        dump = self.installation.command("tvdump", "vg0/pool0")
+        device = re.search(rf'dev_id="{self.volume.field("thin_id")}".*?</device>', dump, re.S)[0]
+        mapped = set()
+        for tag in re.findall(r"<(?:single|range)_mapping[^>]*>", device):
+            numbers = dict(re.findall(r'(\w+)="(\d+)"', tag))
+            first = int(numbers.get("origin_begin", numbers.get("origin_block", 0)))
+            mapped |= set(range(first, first + int(numbers.get("length", 1))))
+        self.assertLessEqual(set(range(at // CHUNK, at // CHUNK + chunks)), mapped)
 
     def test_neighbours_within_a_block_do_not_lose_each_others_writes(self):
         # Unaligned writes to one device block are read, changed and written back by the server.
