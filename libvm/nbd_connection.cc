@@ -21,6 +21,8 @@ constexpr std::uint64_t skipped_payload_max =
     64 << 20;  // a refused write as large as this is still read away
 // Zeroes that must be written, at once: each block of them is a part in memory.
 constexpr std::uint64_t written_zeroes_max = 0xffffffff;
+// Behind the head of one, the next is expected: its payload is received where it belongs.
+constexpr std::size_t large_write = 64 << 10;
 constexpr std::size_t requests_max = 512;
 constexpr std::size_t held_bytes_max = 64 << 20;
 constexpr std::size_t idle_requests_max = 64;
@@ -173,7 +175,7 @@ bool NbdConnection::receive() {
     std::byte* into = nullptr;
     std::size_t room = 0;
     if (payload_ != nullptr) {
-        into = payload_->buffer + payload_have_;
+        into = payload_->payload.bytes() + payload_have_;
         room = payload_->io.length.n - payload_have_;
     } else {
         if (input_begin_ > 0) {
@@ -183,6 +185,8 @@ bool NbdConnection::receive() {
         }
         into = input_.data() + input_end_;
         room = input_.size() - input_end_;
+        if (large_writes_ && available() < nbd::request_bytes)
+            room = nbd::request_bytes - available();
     }
     ASSERT(room > 0);
     const ssize_t n = receive(into, room);
@@ -234,7 +238,7 @@ bool NbdConnection::parse_transmission() {
     }
     if (payload_ == nullptr) return take_command();
     const std::size_t n = std::min(payload_->io.length.n - payload_have_, available());
-    std::memcpy(payload_->buffer + payload_have_, input(), n);
+    std::memcpy(payload_->payload.bytes() + payload_have_, input(), n);
     consume(n);
     payload_have_ += n;
     if (payload_have_ < payload_->io.length.n) return false;
@@ -365,8 +369,9 @@ bool NbdConnection::refuse(std::unique_ptr<NbdRequest> request, const Header& he
     return true;
 }
 
-void NbdConnection::prepare(NbdRequest& request, const Header& header) const {
+void NbdConnection::prepare(NbdRequest& request, const Header& header) {
     IoRequest& io = request.io;
+    large_writes_ = header.command == Command::write && header.length >= large_write;
     io.fua = (header.flags & nbd::command_fua) != 0;
     io.keep_allocated = (header.flags & nbd::command_no_hole) != 0;
     io.fast_only = (header.flags & nbd::command_fast_zero) != 0;
@@ -384,8 +389,9 @@ void NbdConnection::prepare(NbdRequest& request, const Header& header) const {
         default: io.kind = IoKind::flush; break;
     }
     if (has_payload(header.command)) {
-        request.reserve(header.length);
-        io.buffer = request.buffer;
+        if (request.payload.capacity() < header.length || request.payload.bytes() == nullptr)
+            request.payload = server_.buffers_.take(header.length);
+        io.buffer = request.payload.bytes();
         request.held = header.length;
     }
     const bool whole = (header.flags & nbd::command_df) != 0;

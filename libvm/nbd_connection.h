@@ -73,7 +73,7 @@ private:
     Refusal check(const Header& header) const;
     Refusal check_flags(const Header& header) const;
     bool refuse(std::unique_ptr<NbdRequest> request, const Header& header, const Refusal& refusal);
-    void prepare(NbdRequest& request, const Header& header) const;
+    void prepare(NbdRequest& request, const Header& header);
     std::unique_ptr<NbdRequest> new_request();
     void submit(std::unique_ptr<NbdRequest> request);
     void answer(std::unique_ptr<NbdRequest> request, std::uint32_t error,
@@ -103,6 +103,7 @@ private:
     Refusal refusal_{};
     std::unique_ptr<NbdRequest> payload_;  // a write whose payload is arriving
     std::size_t payload_have_ = 0;
+    bool large_writes_ = false;
     bool readable_ = false;  // there may be more to receive
     bool end_of_input_ = false;
 

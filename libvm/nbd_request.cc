@@ -9,10 +9,7 @@ namespace {
 
 using nbd::store_be;
 
-constexpr std::size_t kept_buffer_max = 256 << 10;
 constexpr std::size_t kept_heads_max = 4096;
-constexpr std::size_t buffer_alignment = 4096;
-constexpr std::size_t least_buffer = 16 << 10;
 constexpr std::size_t error_text_max = 1024;
 
 std::size_t chunk_head(NbdReplies form) {
@@ -35,22 +32,8 @@ std::uint32_t sharing_flags(Backing backing) {
 
 }  // namespace
 
-void NbdRequest::reserve(std::size_t n) {
-    if (n <= capacity) return;
-    release();
-    capacity =
-        std::max<std::size_t>(divide_up(n, buffer_alignment) * buffer_alignment, least_buffer);
-    buffer = static_cast<std::byte*>(::operator new(capacity, std::align_val_t(buffer_alignment)));
-}
-
-void NbdRequest::release() {
-    if (buffer != nullptr) ::operator delete(buffer, std::align_val_t(buffer_alignment));
-    buffer = nullptr;
-    capacity = 0;
-}
-
 void NbdRequest::shrink() {
-    if (capacity > kept_buffer_max) release();
+    if (payload.capacity() > PayloadBuffers::least) payload = {};
     if (heads.capacity() <= kept_heads_max) return;
     extents = {};
     heads = {};
@@ -82,7 +65,7 @@ void NbdRequest::answer_simple(std::uint32_t error) {
     store_be(p, cookie);
     add(heads.data(), heads.size());
     if (error == 0 && command == nbd::Command::read && io.length > Bytes(0))
-        add(buffer, io.length.n);
+        add(payload.bytes(), io.length.n);
 }
 
 // The head of a chunk with `length` bytes behind it; returns where those begin.
@@ -130,7 +113,7 @@ void NbdRequest::answer_read(const NbdAgreement& agreed) {
             p = store_be(p, static_cast<std::uint32_t>(extent.length));
         } else {
             add(unsent, static_cast<std::size_t>(p - unsent));
-            add(buffer + at, extent.length);
+            add(payload.bytes() + at, extent.length);
             unsent = p;
         }
         at += extent.length;

@@ -19,6 +19,7 @@
 
 #include "engine/io_request.h"
 #include "libvm/nbd_protocol.h"
+#include "libvm/payload_buffers.h"
 
 namespace thinvol {
 
@@ -44,8 +45,7 @@ struct NbdRequest {
     nbd::Command command{};
     std::uint64_t cookie = 0;
     std::uint64_t offset = 0;
-    std::byte* buffer = nullptr;
-    std::size_t capacity = 0;
+    PayloadBuffer payload;
     std::size_t held = 0;  // counted in the connection's memory
     std::vector<VolumeExtent> extents;
     std::vector<std::byte> heads;
@@ -55,10 +55,7 @@ struct NbdRequest {
     NbdRequest() = default;
     NbdRequest(const NbdRequest&) = delete;
     NbdRequest& operator=(const NbdRequest&) = delete;
-    ~NbdRequest() { release(); }
 
-    void reserve(std::size_t n);
-    void release();
     // Lets go of what a small request does not need.
     void shrink();
 

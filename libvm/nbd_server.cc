@@ -56,6 +56,7 @@ void NbdServer::accept(int listener, bool own) {
 
 // Clients that stay silent in the middle of the handshake do not hold their place for ever.
 void NbdServer::sweep() {
+    buffers_.tick();
     for (auto& connection : connections_) {
         if (connection->negotiates_too_long()) connection->close();
     }

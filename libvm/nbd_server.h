@@ -19,6 +19,7 @@
 
 #include "engine/pool.h"
 #include "libvm/catalog.h"
+#include "libvm/payload_buffers.h"
 #include "libvm/reactor.h"
 #include "libvm/tls_channel.h"
 
@@ -90,6 +91,7 @@ private:
     NbdLimits limits_;
     std::optional<std::chrono::steady_clock::time_point> shut_down_at_;
     std::map<std::int64_t, std::unique_ptr<NbdExport>> exports_;
+    PayloadBuffers buffers_;
     std::vector<std::unique_ptr<NbdConnection>> connections_;
 };
 
