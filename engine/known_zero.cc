@@ -5,15 +5,15 @@
 namespace thinvol {
 
 bool KnownZero::take(DataBlock block, DataBlocks blocks) {
-    if (block < begin_ || block >= end_) {
-        const DataBlocks most = blocks - DataBlocks(block.n);
-        const Sectors zeroes =
-            data_.zeroes_at(Sector(block.n * block_size_.n), Sectors(most.n * block_size_.n));
-        begin_ = block;
-        end_ = block + DataBlocks(zeroes.n / block_size_.n);
-        if (begin_ == end_) return false;
+    const Sector at(block.n * block_size_.n);
+    if (at < begin_ || at >= end_) {
+        const Sectors most((blocks.n - block.n) * block_size_.n);
+        const Sectors zeroes = data_.zeroes_at(at, most);
+        begin_ = at;
+        end_ = at + zeroes;
     }
-    begin_ = block + DataBlocks(1);
+    if (end_ - at < block_size_) return false;
+    begin_ = at + block_size_;
     return true;
 }
 

@@ -5,14 +5,17 @@
 // file is asked. A block that was freed and punched is a hole again. Holes are large: one is asked
 // for and serves the blocks in it one after the other.
 //
-// Units       data blocks
-// Invariants  (1) a block told to be zero is told once: its owner writes to it, so it leaves the
-//                 hole that is remembered
+// Units       data blocks; sectors of the data device
+// Invariants  (1) nothing that was written since is remembered as zero, free or not: a block that
+// is
+//                 mapped may be a hole, be written, freed, and come back with its data
 //             (2) what is remembered lies within the pool's data blocks, which nobody else writes
 // Errors      none: what is not known is not zero
 // Threads     as the queue's
 // Source      lseek(2), SEEK_DATA
 #pragma once
+
+#include <algorithm>
 
 #include "engine/block_queue.h"
 
@@ -25,12 +28,18 @@ public:
     // `block` is reserved, no request to it is in flight, and one will be made now. The pool has
     // `blocks` of them.
     bool take(DataBlock block, DataBlocks blocks);
+    // Before anything is written to the data device.
+    void written(Sector at, Sectors length) {
+        if (at >= end_ || at + length <= begin_) return;
+        begin_ = std::min(at + length, end_);
+    }
 
 private:
     BlockQueue& data_;
     Sectors block_size_;
-    DataBlock begin_{};
-    DataBlock end_{};
+    // The hole, as far as it is remembered.
+    Sector begin_{};
+    Sector end_{};
 };
 
 }  // namespace thinvol

@@ -374,6 +374,7 @@ void Shard::enter_epoch(Part& part) {
 
 // `part.io.data` was set where there is data.
 void Shard::send(Part& part, Op op, std::uint64_t at, std::uint64_t length, Step then) {
+    if (op == Op::write) known_zero_.written(to_sector(ByteOffset(at)), to_sectors(Bytes(length)));
     send_to(data_, part, op, at, length, then);
 }
 

@@ -59,6 +59,7 @@ struct OnFile {
     }
     Result<> io(std::uint32_t i, IoKind kind, std::uint64_t at, std::vector<std::byte>& bytes) {
         IoRequest request;
+        request.keep_allocated = kind == IoKind::write_zeroes;
         request.kind = kind;
         request.volume = volumes[i];
         request.offset = ByteOffset(at);
@@ -96,6 +97,15 @@ void write_randomly(OnFile& f, std::uint32_t i, Random& random, std::byte mark) 
                   f.models[i].begin() + static_cast<std::ptrdiff_t>(at));
 }
 
+// A hole that is mapped: it may be written in place.
+void provide_zeroes(OnFile& f, std::uint32_t i, Random& random) {
+    const std::uint64_t at = random.below(volume_size.n / block_bytes.n) * block_bytes.n;
+    std::vector<std::byte> zeroes(block_bytes.n);
+    if (f.io(i, IoKind::write_zeroes, at, zeroes))
+        std::copy(zeroes.begin(), zeroes.end(),
+                  f.models[i].begin() + static_cast<std::ptrdiff_t>(at));
+}
+
 // Whole blocks, so that a discard unmaps all of it.
 void discard_randomly(OnFile& f, std::uint32_t i, Random& random) {
     const std::uint64_t at = random.below(volume_size.n / block_bytes.n) * block_bytes.n;
@@ -116,6 +126,7 @@ TEST_CASE("nothing old shows in a new block, punched or not, dirty before or not
                 for (int step = 0; step < 300; ++step) {
                     const auto i = static_cast<std::uint32_t>(random.below(2));
                     if (random.one_in(40)) f.make_again(i);
+                    else if (random.one_in(6)) provide_zeroes(f, i, random);
                     else if (random.one_in(4)) discard_randomly(f, i, random);
                     else write_randomly(f, i, random, static_cast<std::byte>(1 + step % 200));
                     if (step % 50 == 0) REQUIRE(f.reads_as_models());
@@ -126,6 +137,19 @@ TEST_CASE("nothing old shows in a new block, punched or not, dirty before or not
             }
         }
     }
+}
+
+TEST_CASE("a hole that was written meanwhile is remembered as one no longer") {
+    OnFile f(Discards::nopassdown, 0);
+    KnownZero known(f.data, block);
+    REQUIRE(known.take(DataBlock(4), DataBlocks(data_blocks)));
+    const std::vector<std::byte> bytes(512, std::byte{7});
+    const Sector at(block.n * 6 + 3);
+    known.written(at, Sectors(1));
+    must(write_now(f.data, at, bytes));
+    CHECK_FALSE(known.take(DataBlock(6), DataBlocks(data_blocks)));
+    CHECK(known.take(DataBlock(5), DataBlocks(data_blocks)));
+    CHECK(known.take(DataBlock(7), DataBlocks(data_blocks)));
 }
 
 TEST_CASE("a small write to a new block over a hole takes its own size in the file") {
