@@ -186,6 +186,11 @@ Result<SettingValue> check_setting(const SettingSpec& spec, SettingValue value) 
 Result<SettingValue> parse_setting(const SettingSpec& spec, std::string_view text) {
     if (spec.type == Type::strings || spec.type == Type::numbers)
         return check_setting(spec, TRY(parse_list(spec, text)));
+    if (spec.type == Type::text && text.starts_with('"')) {
+        const auto json = nlohmann::json::parse(text, nullptr, false);
+        if (!json.is_string()) return wrong(spec, text);
+        return SettingValue{json.get<std::string>()};
+    }
     std::string_view word = unquoted(text);
     if (spec.type == Type::flag && (word == "y" || word == "1")) word = "true";
     if (spec.type == Type::flag && (word == "n" || word == "0")) word = "false";

@@ -23,6 +23,11 @@ tvcreate -s --thinpool vg0/other -n w golden.img >/dev/null
 tvchange -ay vg0/v vg0/w
 cmp -n 10485760 golden.img <(head_of "$(uri vg0/v)" 10485760)
 [ "$(head_of "$(uri vg0/v)" 12582912 | tail -c 2097152 | tr -d '\0' | wc -c)" = 0 ]
+# No block of its own, but no hole either, as far as the file goes.
+[ "$(nbdinfo --map "$(uri vg0/v)" | awk '{print $1, $2, $3}' | xargs)" = \
+  '0 10485760 0 10485760 2097152 3' ]
+[ "$(nbdinfo --map=x-thinvol:sharing "$(uri vg0/v)" | awk '{print $1, $2, $3}' | xargs)" = \
+  '0 10485760 5 10485760 2097152 1' ]
 # Written in the middle of a block: the rest of it is the file's. A snapshot shows the file too.
 /usr/bin/python3 - "$(uri vg0/v)" expected.img <<'PY'
 import nbd, sys

@@ -49,6 +49,11 @@ TEST_CASE("lists, sizes, words and flags are read as they are typed") {
     CHECK(parse_assignment("autoextend.data_maximum=10g")->value == SettingValue{"10g"});
     CHECK(parse_assignment("autoextend.data_maximum=\"10g\"")->value == SettingValue{"10g"});
     CHECK(parse_assignment("allocation.discards=ignore")->value == SettingValue{"ignore"});
+    CHECK(parse_assignment("nbd.tls_keys=/etc/keys.psk")->value == SettingValue{"/etc/keys.psk"});
+    CHECK(parse_assignment("nbd.tls_keys=\"\"")->value == SettingValue{""});
+    const SettingSpec& path = **find_setting("nbd.tls_keys");
+    const SettingValue odd{"/a \"b\" \\c"};
+    CHECK(parse_setting(path, to_toml(path, odd)).value() == odd);
     CHECK(parse_assignment("allocation.zero=n")->value == SettingValue{"false"});
     CHECK(parse_assignment("allocation.zero=true")->value == SettingValue{"true"});
 }
