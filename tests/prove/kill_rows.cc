@@ -13,6 +13,7 @@
 #include "tests/prove/kill_point.h"
 #include "tests/prove/rows.h"
 #include "tests/support/judges.h"
+#include "tests/support/processes.h"
 
 namespace thinvol {
 namespace {
@@ -21,9 +22,9 @@ namespace fs = std::filesystem;
 
 struct KillStep {
     const char* command;
-    bool active = false;          // with vg0/v in use by the pool's server
-    bool starts = false;          // starts a server
-    const char* again = nullptr;  // what ends the same way; the command itself unless given
+    bool active = false;           // with vg0/v in use by the pool's server
+    bool starts = false;           // starts a server
+    const char* before = nullptr;  // what it needs, in a shell
 };
 
 // Each from what the one before it left. Sizes are absolute, so that twice is once.
@@ -55,14 +56,14 @@ constexpr KillStep script[] = {
     {"tvchange -an vg0/v", true},
     {"tvremove -y vg0/r0"},
     {"tvremove -y vg0/x", true},
-    {"tvrestore -y -i dump.xml vg0/pool0"},
+    {"tvrestore -y -i dump.xml vg0/pool0", false, false, "tvdump -o dump.xml vg0/pool0"},
     {"tvrepair -y vg0/pool0"},
     {"tvchange --lend kernel vg0/pool0"},
     {"tvchange --return vg0/pool0"},
     {"tvpvmove p0"},
     {"tvcreate -L 8m -T vg0/pool1"},
     {"tvremove -y vg0/pool1"},
-    {"tvgrename vg0 vg1", false, false, "tvgrename vg0 vg1"},
+    {"tvgrename vg0 vg1"},
     {"tvgrename vg1 vg0"},
 };
 
@@ -85,13 +86,19 @@ public:
     }
     ~Workshop() {
         sh("tvchange -an $(tvgs --noheadings -o vg_name)");
+        limit_.end();
         fs::remove_all(root_);
     }
+    Workshop(const Workshop&) = delete;
+    Workshop& operator=(const Workshop&) = delete;
     fs::path here() const { return root_ / "w"; }
     fs::path base(std::size_t i) const { return root_ / fmt::format("b{}", i); }
     Verdict sh(const std::string& command) const {
-        return run_judge(fmt::format("cd {} && {{ {}; }} </dev/null", here().string(), command));
+        return run_judge(fmt::format("cd {} && {{ {}; }} </dev/null", here().string(), command),
+                         &limit_);
     }
+    // For whatever runs here: then everything here is ended, servers too.
+    const TimeLimit& limit() const { return limit_; }
     void make() const {
         fs::create_directory(here());
         sh("truncate -s 64M p0 p1");
@@ -107,6 +114,8 @@ private:
         run_judge(fmt::format("cp -a --sparse=always {} {}", from.string(), to.string()));
     }
     fs::path root_;
+    TimeLimit limit_{std::chrono::seconds(120),
+                     [this] { return end_processes(processes_with(root_.string())); }};
 };
 
 // What a user sees of groups and volumes; with space, and what is hidden, once the next command
@@ -186,7 +195,7 @@ private:
     }
     Result<KilledRun> killed(const KillStep& step, std::uint64_t at);
 
-    const Budget& budget_;
+    Budget budget_;
     Victim victim_;
     int signal_;
     Workshop shop_;
@@ -196,6 +205,10 @@ private:
 
 bool KillRun::prepare(const KillStep& step, std::size_t i) {
     shop_.restore(i);
+    if (step.before != nullptr) {
+        const Verdict v = shop_.sh(step.before);
+        if (v.status != 0) return fail(fmt::format("{}: {}", step.before, v.output));
+    }
     if (!step.active) return true;
     const Verdict v = shop_.sh("tvchange -ay vg0/v");
     return v.status == 0 || fail(fmt::format("tvchange -ay: {}", v.output));
@@ -210,8 +223,8 @@ Result<KilledRun> KillRun::killed(const KillStep& step, std::uint64_t at) {
     }
     const fs::path old = fs::current_path();
     fs::current_path(shop_.here());
-    auto run =
-        run_killed(words_of(step.command), (shop_.here().parent_path() / "out").string(), order);
+    auto run = run_killed(words_of(step.command), (shop_.here().parent_path() / "out").string(),
+                          order, shop_.limit());
     fs::current_path(old);
     return run;
 }
@@ -224,8 +237,6 @@ bool KillRun::record() {
         shop_.keep(i);
         if (!prepare(step, i)) return false;
         Stage stage{visible(shop_), {}, {}, 0};
-        if (std::string_view(step.command).contains("dump.xml"))
-            shop_.sh("tvdump -o dump.xml vg0/pool0");
         auto run = killed(step, ~0ULL);
         if (!run && concerned(step)) return fail(run.error().text);
         if (!run) {
@@ -251,8 +262,6 @@ bool KillRun::one(std::size_t i, std::uint64_t at) {
         return fail(fmt::format("{}, point {} of {}: {}", step.command, at, stage.points, text));
     };
     if (!prepare(step, i)) return false;
-    if (std::string_view(step.command).contains("dump.xml"))
-        shop_.sh("tvdump -o dump.xml vg0/pool0");
     const auto run = killed(step, at);
     if (!run) return wrong(run.error().text);
     ++outcome_.executed;
@@ -294,27 +303,37 @@ Outcome commands_survive_kills(const Budget& budget) {
     return KillRun(budget, Victim::command, SIGKILL).run();
 }
 
+namespace {
+
+// A part of a row's states, with another victim or signal than the other part.
+struct Part {
+    Victim victim;
+    int signal;
+    std::uint64_t states;
+};
+
+Outcome added_up(const Part& first, const Part& second, std::uint64_t seed) {
+    Outcome sum = KillRun({first.states, seed}, first.victim, first.signal).run();
+    if (!sum.failure.empty()) return sum;
+    const Outcome more = KillRun({second.states, seed}, second.victim, second.signal).run();
+    sum.executed += more.executed;
+    for (const std::uint64_t id : more.distinct) sum.distinct.insert(id | 1ULL << 63);
+    sum.failure = more.failure;
+    return sum;
+}
+
+}  // namespace
+
 Outcome servers_survive_kills(const Budget& budget) {
-    const Budget quarter{budget.states / 4, budget.seed};  // it is one command that starts one
-    const Budget rest{budget.states - quarter.states, budget.seed};
-    Outcome running = KillRun(rest, Victim::server, SIGKILL).run();
-    if (!running.failure.empty()) return running;
-    const Outcome started = KillRun(quarter, Victim::started, SIGKILL).run();
-    running.executed += started.executed;
-    for (const std::uint64_t id : started.distinct) running.distinct.insert(id | 1ULL << 63);
-    running.failure = started.failure;
-    return running;
+    const std::uint64_t quarter = budget.states / 4;  // it is one command that starts one
+    return added_up({Victim::server, SIGKILL, budget.states - quarter},
+                    {Victim::started, SIGKILL, quarter}, budget.seed);
 }
 
 Outcome commands_survive_signals(const Budget& budget) {
-    const Budget half{budget.states / 2, budget.seed};
-    Outcome interrupted = KillRun(half, Victim::command, SIGINT).run();
-    if (!interrupted.failure.empty()) return interrupted;
-    const Outcome ended = KillRun(half, Victim::command, SIGTERM).run();
-    interrupted.executed += ended.executed;
-    for (const std::uint64_t id : ended.distinct) interrupted.distinct.insert(id | 1ULL << 63);
-    interrupted.failure = ended.failure;
-    return interrupted;
+    const std::uint64_t half = budget.states / 2;
+    return added_up({Victim::command, SIGINT, half},
+                    {Victim::command, SIGTERM, budget.states - half}, budget.seed);
 }
 
 }  // namespace thinvol
