@@ -25,6 +25,8 @@ struct KillStep {
     bool active = false;           // with vg0/v in use by the pool's server
     bool starts = false;           // starts a server
     const char* before = nullptr;  // what it needs, in a shell
+    bool piecemeal = false;        // a part of it may be done, as it says itself
+    bool script = false;           // a shell's: only the server is killed under it
 };
 
 // Each from what the one before it left. Sizes are absolute, so that twice is once.
@@ -60,11 +62,25 @@ constexpr KillStep script[] = {
     {"tvrepair -y vg0/pool0"},
     {"tvchange --lend kernel vg0/pool0"},
     {"tvchange --return vg0/pool0"},
-    {"tvpvmove p0"},
+    {"tvpvmove p0", false, false, nullptr, true},
     {"tvcreate -L 8m -T vg0/pool1"},
     {"tvremove -y vg0/pool1"},
     {"tvgrename vg0 vg1"},
     {"tvgrename vg1 vg0"},
+    {"tvgexport vg0"},
+    {"tvgimport vg0"},
+    {"tvgcfgrestore --force -f backup vg0", false, false,
+     "tvgcfgbackup -f backup vg0 && tvgchange --addtag lost vg0"},
+    {"tvgscan --rebuild p0 p1", false, false, "rm -r s"},
+    // The server extends its pool.
+    {"tvchange -ay vg0/v && tvchange --setting autoextend.data_percent=50 --setting "
+     "autoextend.data_threshold=50 vg0/pool0 && until "
+     "[ $(tvs --noheadings -o lv_size vg0/pool0) = 48.00m ]; do "
+     "[ $(tvs --noheadings -o server_pid vg0/v) ] || exit 1; done",
+     true, false,
+     "tvchange -ay vg0/v && head -c 20M /dev/urandom > written && "
+     "nbdcopy --flush written $(tvs --noheadings -o uri vg0/v) && rm written",
+     false, true},
 };
 
 // A folder with everything: two physical volumes, the catalog, sockets. Copied from a base each
@@ -122,7 +138,7 @@ private:
 // that changes the pool has brought it to its end.
 std::string visible(const Workshop& shop) {
     return shop
-        .sh("tvgs --noheadings -o vg_name,vg_size,pv_count,vg_tags; tvpvs --noheadings -o "
+        .sh("tvgs --noheadings -o vg_name,vg_attr,vg_size,pv_count,vg_tags; tvpvs --noheadings -o "
             "pv_name,vg_name,pv_size,pv_allocatable; tvs --noheadings -o "
             "lv_name,vg_name,lv_size,origin,pool_lv,lv_permissions,lv_when_full,lv_metadata_size,"
             "thin_id,lent_to,lv_tags")
@@ -133,6 +149,13 @@ std::string settled(const Workshop& shop) {
            shop.sh("tvgs --noheadings -o vg_name,vg_free; tvpvs --noheadings -o pv_name,pv_free; "
                    "tvs -a --noheadings -o lv_name,lv_size")
                .output;
+}
+
+// What has nothing to do with it, in each group: it ends what was left half done.
+void change_something(const Workshop& shop) {
+    shop.sh(
+        "for g in $(tvgs --noheadings -o vg_name); do tvgchange --addtag t $g; "
+        "tvgchange --deltag t $g; done");
 }
 
 std::vector<std::string> words_of(const std::string& text) {
@@ -179,11 +202,13 @@ private:
     struct Stage {
         std::string before;
         std::string after;
+        std::string all_before;
         std::string all_after;
         std::uint64_t points = 0;
     };
     bool concerned(const KillStep& step) const {
-        return victim_ == Victim::command || (step.active && victim_ == Victim::server) ||
+        return (victim_ == Victim::command && !step.script) ||
+               (step.active && victim_ == Victim::server) ||
                (step.starts && victim_ == Victim::started);
     }
     bool record();
@@ -223,8 +248,10 @@ Result<KilledRun> KillRun::killed(const KillStep& step, std::uint64_t at) {
     }
     const fs::path old = fs::current_path();
     fs::current_path(shop_.here());
-    auto run = run_killed(words_of(step.command), (shop_.here().parent_path() / "out").string(),
-                          order, shop_.limit());
+    const std::vector<std::string> words =
+        step.script ? std::vector<std::string>{"sh", "-c", step.command} : words_of(step.command);
+    auto run =
+        run_killed(words, (shop_.here().parent_path() / "out").string(), order, shop_.limit());
     fs::current_path(old);
     return run;
 }
@@ -236,7 +263,7 @@ bool KillRun::record() {
         const KillStep& step = script[i];
         shop_.keep(i);
         if (!prepare(step, i)) return false;
-        Stage stage{visible(shop_), {}, {}, 0};
+        Stage stage{visible(shop_), {}, settled(shop_), {}, 0};
         auto run = killed(step, ~0ULL);
         if (!run && concerned(step)) return fail(run.error().text);
         if (!run) {
@@ -273,6 +300,13 @@ bool KillRun::one(std::size_t i, std::uint64_t at) {
             fmt::format("it left\n{}before:\n{}after:\n{}", state, stage.before, stage.after));
     if (run->status == 0 && state != stage.after)
         return wrong(fmt::format("it succeeded, and left what was before; it said: {}", said));
+    if (!step.piecemeal) {
+        change_something(shop_);
+        const std::string now = settled(shop_);
+        if (now != stage.all_before && now != stage.all_after)
+            return wrong(fmt::format("after another change there is\n{}before:\n{}after:\n{}", now,
+                                     stage.all_before, stage.all_after));
+    }
     const Verdict again = shop_.sh(step.command);
     if (const std::string now = settled(shop_); now != stage.all_after)
         return wrong(
