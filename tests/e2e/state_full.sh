@@ -64,7 +64,7 @@ judge_all
 mount -o remount,ro state
 refused 'ead-only|readonly'
 fails 5 'ead-only' tvchange -ay vg0/v
-says '' tvchange -an vg0
+tvchange -an vg0
 reports ''
 unchanged
 mount -o remount,rw state

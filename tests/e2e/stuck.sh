@@ -60,6 +60,7 @@ kill -STOP "$server"
 kill -9 "$server"
 within 10 tvsnapshot -n s vg0/a
 [ -z "$(field lv_active vg0/a)" ]
+tvremove -y vg0/s >/dev/null
 
 # A command that is stopped in the middle holds its pool, and is named.
 before=$(tvgs --noheadings -o vg_free vg0)
