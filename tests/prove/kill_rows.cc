@@ -194,8 +194,9 @@ true)");
 
 class KillRun {
 public:
-    KillRun(const Budget& budget, Victim victim, int signal)
-        : budget_(budget), victim_(victim), signal_(signal) {}
+    // The signals take turns.
+    KillRun(const Budget& budget, Victim victim, std::vector<int> signals)
+        : budget_(budget), victim_(victim), signals_(std::move(signals)) {}
     Outcome run();
 
 private:
@@ -222,7 +223,7 @@ private:
 
     Budget budget_;
     Victim victim_;
-    int signal_;
+    std::vector<int> signals_;
     Workshop shop_;
     std::vector<Stage> stages_;
     Outcome outcome_;
@@ -240,7 +241,8 @@ bool KillRun::prepare(const KillStep& step, std::size_t i) {
 }
 
 Result<KilledRun> KillRun::killed(const KillStep& step, std::uint64_t at) {
-    KillOrder order{.victim = victim_, .at = at, .signal = signal_};
+    KillOrder order{.victim = victim_, .at = at};
+    order.signal = signals_[outcome_.executed % signals_.size()];
     if (victim_ == Victim::server) {
         const Verdict v = shop_.sh("tvs --noheadings -o server_pid vg0/v");
         order.server = static_cast<pid_t>(std::strtol(v.output.c_str(), nullptr, 10));
@@ -263,7 +265,8 @@ bool KillRun::record() {
         const KillStep& step = script[i];
         shop_.keep(i);
         if (!prepare(step, i)) return false;
-        Stage stage{visible(shop_), {}, settled(shop_), {}, 0};
+        Stage stage;
+        if (concerned(step)) stage = {visible(shop_), {}, settled(shop_), {}, 0};
         auto run = killed(step, ~0ULL);
         if (!run && concerned(step)) return fail(run.error().text);
         if (!run) {
@@ -272,10 +275,16 @@ bool KillRun::record() {
         } else if (run->status != 0) {
             return fail(fmt::format("{}: {}", step.command, shop_.sh("cat ../out").output));
         }
-        stage.after = visible(shop_);
-        stage.all_after = settled(shop_);
-        if (concerned(step)) stage.points = run->points;
+        if (concerned(step)) {
+            stage.after = visible(shop_);
+            stage.all_after = settled(shop_);
+            stage.points = run->points;
+        }
         stages_.push_back(stage);
+        if (!concerned(step)) {
+            shop_.sh("tvchange -an $(tvgs --noheadings -o vg_name)");
+            continue;
+        }
         if (const std::string wrong = leaks(shop_); !wrong.empty())
             return fail(fmt::format("{}, not killed: {}", step.command, wrong));
     }
@@ -334,40 +343,22 @@ Outcome KillRun::run() {
 }  // namespace
 
 Outcome commands_survive_kills(const Budget& budget) {
-    return KillRun(budget, Victim::command, SIGKILL).run();
+    return KillRun(budget, Victim::command, {SIGKILL}).run();
 }
-
-namespace {
-
-// A part of a row's states, with another victim or signal than the other part.
-struct Part {
-    Victim victim;
-    int signal;
-    std::uint64_t states;
-};
-
-Outcome added_up(const Part& first, const Part& second, std::uint64_t seed) {
-    Outcome sum = KillRun({first.states, seed}, first.victim, first.signal).run();
-    if (!sum.failure.empty()) return sum;
-    const Outcome more = KillRun({second.states, seed}, second.victim, second.signal).run();
-    sum.executed += more.executed;
-    for (const std::uint64_t id : more.distinct) sum.distinct.insert(id | 1ULL << 63);
-    sum.failure = more.failure;
-    return sum;
-}
-
-}  // namespace
 
 Outcome servers_survive_kills(const Budget& budget) {
     const std::uint64_t quarter = budget.states / 4;  // it is one command that starts one
-    return added_up({Victim::server, SIGKILL, budget.states - quarter},
-                    {Victim::started, SIGKILL, quarter}, budget.seed);
+    Outcome sum = KillRun({budget.states - quarter, budget.seed}, Victim::server, {SIGKILL}).run();
+    if (!sum.failure.empty()) return sum;
+    const Outcome started = KillRun({quarter, budget.seed}, Victim::started, {SIGKILL}).run();
+    sum.executed += started.executed;
+    for (const std::uint64_t id : started.distinct) sum.distinct.insert(id | 1ULL << 63);
+    sum.failure = started.failure;
+    return sum;
 }
 
 Outcome commands_survive_signals(const Budget& budget) {
-    const std::uint64_t half = budget.states / 2;
-    return added_up({Victim::command, SIGINT, half},
-                    {Victim::command, SIGTERM, budget.states - half}, budget.seed);
+    return KillRun(budget, Victim::command, {SIGINT, SIGTERM}).run();
 }
 
 }  // namespace thinvol
