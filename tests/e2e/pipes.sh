@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Goal: a reader that goes away (head, a closed pipe) ends a report quietly, and a change is done all
-#       the same; output that cannot be written is an error; a server outlives clients that vanish.
+# Goal: a reader that goes away (head, a closed pipe) ends a report quietly, and a change is done
+#       all the same; output that cannot be written is an error; a server outlives clients that
+#       vanish.
 . "$(dirname "$0")/lib.sh"
 
 truncate -s 512M pv.img
@@ -29,11 +30,12 @@ done
 status=0
 { tvdump vg0/pool0 2>err || echo $? >status; } | true
 until [ -s status ]; do sleep 0.01; done
-[ "$(cat status)" = 5 ] && grep -q 'Broken pipe' err || fail "tvdump into a closed pipe: $(cat err)"
-closed tvsnapshot -n done vg0/v
-says ' done ' tvs
-closed tvremove -y vg0/done
-[ -z "$(tvs --noheadings -o lv_name vg0 | grep -w done || true)" ]
+[ "$(cat status)" = 5 ] || fail "tvdump into a closed pipe ended with $(cat status)"
+grep -q 'Broken pipe' err || fail "tvdump into a closed pipe said: $(cat err)"
+closed tvsnapshot -n made vg0/v
+says ' made ' tvs
+closed tvremove -y vg0/made
+[ -z "$(tvs --noheadings -o lv_name vg0 | grep -w made || true)" ]
 
 # A full disk behind the output.
 for c in "tvs" "tvs --reportformat json" "tvgs" "tvdump vg0/pool0"; do

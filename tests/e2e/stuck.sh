@@ -41,7 +41,8 @@ status=0
 timeout 20 tvs >out 2>err || status=$?
 [ $status != 124 ] || fail "tvs waits for a stopped server"
 grep -q ' a  *vg0' out || fail "a is not in the report: $(cat out)"
-grep -qE "pool0.*process $server.*5 seconds: it is stopped.*kill -CONT $server.*kill -9 $server" err ||
+said="process $server.*5 seconds: it is stopped.*kill -CONT $server.*kill -9 $server"
+grep -qE "pool0.*$said" err ||
   fail "tvs said: $(cat err)"
 # Who needs the pool is told; meanwhile the others go on.
 status=0
@@ -64,7 +65,8 @@ tvremove -y vg0/s >/dev/null
 
 # A command that is stopped in the middle holds its pool, and is named.
 before=$(tvgs --noheadings -o vg_free vg0)
-tvcreate -L 128m --poolmetadatasize 256m --poolmetadataspare n -T vg0/pool2 >/dev/null 2>&1 & maker=$!
+tvcreate -L 128m --poolmetadatasize 256m --poolmetadataspare n -T vg0/pool2 >/dev/null 2>&1 &
+maker=$!
 until [ "$(tvgs --noheadings -o vg_free vg0)" != "$before" ]; do
   kill -0 $maker 2>/dev/null || fail "it ended before it could be stopped"
 done
