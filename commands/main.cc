@@ -1,4 +1,7 @@
 // thinvol: all commands in one program, by the name it was called by or as `thinvol COMMAND`.
+#include <poll.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <filesystem>
 #include <iostream>
@@ -59,10 +62,21 @@ int run(std::vector<std::string> words) {
     return run_command(*spec, words);
 }
 
+// All that was said has got somewhere. A reader that went away, as head(1) does, has had enough.
+bool written_out() {
+    std::cout.flush();
+    if (std::cout) return true;
+    pollfd output{STDOUT_FILENO, POLLOUT, 0};
+    const bool nobody_reads = ::poll(&output, 1, 0) > 0 && (output.revents & ~POLLOUT) != 0;
+    if (!nobody_reads) std::cerr << "  Standard output cannot be written: is its disk full?\n";
+    return nobody_reads;
+}
+
 }  // namespace
 }  // namespace thinvol
 
 int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);
-    return thinvol::run({argv, argv + argc});
+    const int status = thinvol::run({argv, argv + argc});
+    return thinvol::written_out() ? status : thinvol::exit_failed;
 }

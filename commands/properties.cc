@@ -51,9 +51,11 @@ Result<> change_tags(Invocation& call, Session& session) {
     const auto volumes =
         TRY(find_volumes(session, TRY(selected_operands(call, Selected::volumes))));
     std::map<std::int64_t, GroupRow> groups;
-    auto transaction = TRY(session.catalog.begin());
     for (const FoundVolume& v : volumes) {
         if (groups.emplace(v.group.id, v.group).second) TRY(check_group_usable(session, v.group));
+    }
+    auto transaction = TRY(session.catalog.begin());
+    for (const FoundVolume& v : volumes) {
         const Taggable object{v.group.id, 0, v.lv.id};
         for (const auto& tag : call.values("addtag")) TRY(add_tag(session.catalog, object, tag));
         for (const auto& tag : call.values("deltag")) TRY(remove_tag(session.catalog, object, tag));

@@ -1,6 +1,7 @@
 #include "libvm/control_protocol.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -9,6 +10,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "engine/base/le.h"
 
@@ -35,6 +38,50 @@ Result<sockaddr_un> address_of(const std::filesystem::path& path) {
     }
     std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
     return address;
+}
+
+constexpr auto longest_work = std::chrono::seconds(300);
+
+// An end of file counts.
+bool readable_within(int fd, std::chrono::seconds limit) {
+    pollfd waiting{fd, POLLIN, 0};
+    const auto ms = std::chrono::milliseconds(limit).count();
+    int ready = 0;
+    do ready = ::poll(&waiting, 1, static_cast<int>(ms));
+    while (ready < 0 && errno == EINTR);
+    return ready != 0;
+}
+
+pid_t peer_of(int fd) {
+    ucred peer{};
+    socklen_t length = sizeof peer;
+    return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? peer.pid : 0;
+}
+
+std::string end_it(pid_t pid) {
+    return fmt::format(
+        "kill -9 {} ends it; what was flushed is safe, and the next command goes on "
+        "from there",
+        pid);
+}
+
+bool is_stopped(pid_t pid) {
+    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.starts_with("State:")) return line.find_first_of("Tt") < line.find('(');
+    }
+    return false;
+}
+
+Error stuck(int fd, std::chrono::seconds patience) {
+    const pid_t pid = peer_of(fd);
+    return {Errc::io_error,
+            fmt::format("its server, process {}, has not answered for {} seconds: {}. {}", pid,
+                        patience.count(),
+                        is_stopped(pid)
+                            ? fmt::format("it is stopped, and goes on with kill -CONT {}", pid)
+                            : std::string("it hangs, as it does when its device hangs"),
+                        end_it(pid))};
 }
 
 }  // namespace
@@ -133,24 +180,54 @@ bool peer_may_connect(int fd) {
     return peer.uid == ::geteuid() || peer.uid == 0;
 }
 
-Result<ControlClient> ControlClient::connect(const std::filesystem::path& path) {
+Result<ControlClient> ControlClient::connect(const std::filesystem::path& path,
+                                             std::chrono::seconds patience) {
     const sockaddr_un address = TRY(address_of(path));
     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!fd) return system_error("socket");
+    const timeval limit{patience.count(), 0};  // of connect() too, where too many wait already
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
         if (errno == ENOENT || errno == ECONNREFUSED) return Error(Errc::not_found, "no server");
+        if (errno == EAGAIN)
+            return Error(Errc::io_error,
+                         fmt::format("its server takes no connections for {} seconds; whose it is: "
+                                     "fuser {}",
+                                     patience.count(), path.string()));
         return system_error("control connection");
     }
+    if (!readable_within(fd.get(), patience)) return stuck(fd.get(), patience);
     if (auto hello = receive_hello(fd.get()); !hello) {
         // A server on its way out takes the connection and closes it.
         if (hello.error().code == Errc::io_error) return Error(Errc::not_found, "no server");
         return std::move(hello).error();
     }
-    return ControlClient(std::move(fd));
+    return ControlClient(std::move(fd), path, patience);
+}
+
+Result<> ControlClient::await_answer() {
+    for (auto waited = std::chrono::seconds(0); !readable_within(fd_.get(), patience_);) {
+        // It may have a lot to do. Its state it tells at once, whatever else it is at.
+        auto other = connect(path_, patience_);
+        if (!other && other.error().code == Errc::io_error) return stuck(fd_.get(), patience_);
+        if (other) {
+            const bool asked = other->send({"", StatusRequest{}}).has_value();
+            if (!asked || !readable_within(other->fd_.get(), patience_))
+                return stuck(fd_.get(), patience_);
+        }
+        waited += patience_;
+        if (waited < longest_work) continue;
+        return Error(Errc::io_error,
+                     fmt::format("its server, process {}, is at this for {} seconds, and may yet "
+                                 "do it. If a device hangs: {}",
+                                 peer_of(fd_.get()), waited.count(), end_it(peer_of(fd_.get()))));
+    }
+    return {};
 }
 
 Result<PoolAnswer> ControlClient::ask(const PoolRequest& request) {
     TRY(send(request));
+    TRY(await_answer());
     const auto text = TRY(receive_answer());
     if (!text)
         return Error(Errc::io_error, "control connection: the server closed it without an answer");

@@ -7,8 +7,8 @@
 // Units       bytes
 // Invariants  a frame has at most longest_frame bytes; a peer that sends more, or nothing for too
 //             long, is dropped
-// Errors      unsupported: another version; io_error: the other end went away; not_found: nobody
-//             listens
+// Errors      unsupported: another version; io_error: the other end went away, or does not answer
+//             (with its pid and the way out); not_found: nobody listens
 // Threads     one for each connection
 // Source      unix(7)
 #pragma once
@@ -43,18 +43,25 @@ bool peer_may_connect(int fd);
 
 class ControlClient {
 public:
-    // not_found when no server listens there.
-    static Result<ControlClient> connect(const std::filesystem::path& path);
+    // not_found when no server listens there. A server that shows no sign of life for `patience` is
+    // stuck: io_error.
+    static Result<ControlClient> connect(const std::filesystem::path& path,
+                                         std::chrono::seconds patience);
     Result<PoolAnswer> ask(const PoolRequest& request);
     // The two halves of ask(), for who must tell a lost answer from an answered error.
     Result<> send(const PoolRequest& request) { return send_frame(fd_.get(), to_json(request)); }
+    // Until there is an answer or an end; io_error: the server is stuck, or at it for too long.
+    Result<> await_answer();
     Result<std::optional<std::string>> receive_answer() { return receive_frame(fd_.get()); }
     // What the last answer said would follow.
     Result<> receive(std::span<std::byte> bytes) { return receive_bytes(fd_.get(), bytes); }
 
 private:
-    explicit ControlClient(UniqueFd fd) : fd_(std::move(fd)) {}
+    ControlClient(UniqueFd fd, std::filesystem::path path, std::chrono::seconds patience)
+        : fd_(std::move(fd)), path_(std::move(path)), patience_(patience) {}
     UniqueFd fd_;
+    std::filesystem::path path_;
+    std::chrono::seconds patience_;
 };
 
 }  // namespace thinvol

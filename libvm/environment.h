@@ -49,6 +49,11 @@ struct Environment {
     std::filesystem::path nbd_socket(const std::string& pool_uuid) const {
         return run_dir / (pool_uuid + ".nbd");
     }
+    bool has_sockets(const std::string& pool_uuid) const {
+        std::error_code ignored;
+        return std::filesystem::exists(control_socket(pool_uuid), ignored) ||
+               std::filesystem::exists(nbd_socket(pool_uuid), ignored);
+    }
     // Those of a pool's server that is gone. For who holds the pool's lock.
     void remove_sockets(const std::string& pool_uuid) const {
         std::error_code ignored;

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 
@@ -41,6 +43,27 @@ Result<FileLock> FileLock::exclusive(const std::filesystem::path& path,
             return lock;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
+}
+
+std::vector<pid_t> FileLock::openers(const std::filesystem::path& path) {
+    namespace fs = std::filesystem;
+    std::vector<pid_t> found;
+    std::error_code none;
+    for (fs::directory_iterator process("/proc", none), last; !none && process != last;
+         process.increment(none)) {
+        const auto pid =
+            static_cast<pid_t>(std::strtol(process->path().filename().c_str(), nullptr, 10));
+        if (pid <= 0 || pid == ::getpid()) continue;
+        std::error_code hidden;
+        for (fs::directory_iterator fd(process->path() / "fd", hidden); !hidden && fd != last;
+             fd.increment(hidden)) {
+            std::error_code gone;
+            if (fs::read_symlink(*fd, gone) != path || gone) continue;
+            found.push_back(pid);
+            break;
+        }
+    }
+    return found;
 }
 
 std::string FileLock::note() const {

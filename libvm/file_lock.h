@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/base/result.h"
 #include "engine/base/unique_fd.h"
@@ -31,6 +32,9 @@ public:
     // Waits up to `limit` for others to let go.
     static Result<FileLock> exclusive(const std::filesystem::path& path,
                                       std::chrono::milliseconds limit);
+
+    // Processes, beside this one, that have the file open and may be looked at.
+    static std::vector<pid_t> openers(const std::filesystem::path& path);
 
     // A note in the file for whoever locks it next, of 4000 bytes at most: neither durable nor to
     // be trusted.

@@ -61,7 +61,6 @@ Result<> check_not_exported(Catalog& catalog, const GroupRow& group) {
 
 Result<GroupResult> export_group(Session& session, const GroupRow& group) {
     TRY(check_group_usable(session, group));
-    TRY(settle_group(session, group));
     for (const PoolRow& pool : TRY(session.catalog.pools(group.id))) {
         TRY(check_not_lent(group, pool));
         if (TRY(pool_status(session.environment, pool)))

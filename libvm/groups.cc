@@ -9,6 +9,7 @@
 #include "libvm/names.h"
 #include "libvm/pool_engine.h"
 #include "libvm/pool_lending.h"
+#include "libvm/pv_move.h"
 #include "libvm/reconcile.h"
 #include "libvm/spare.h"
 
@@ -52,6 +53,17 @@ void wipe(Session& session, const PvRow& pv, GroupResult& result) {
     if (const auto wiped = wipe_pv(session, pv); !wiped)
         result.warnings.push_back(
             fmt::format("the label on {} was not wiped: {}", pv.path, wiped.error().text));
+}
+
+// Nobody is at it, and it is still unfinished now that nobody is.
+Result<bool> left_alone(Session& session, const PoolRow& pool) {
+    const auto lock = FileLock::try_exclusive(session.environment.lock_path(pool.lv.uuid));
+    if (!lock && lock.error().code == Errc::busy) return false;
+    if (!lock) return lock.error();
+    for (const PoolRow& row : TRY(session.catalog.unfinished_pools(pool.lv.vg_id))) {
+        if (row.lv.id == pool.lv.id) return true;
+    }
+    return false;
 }
 
 }  // namespace
@@ -165,7 +177,9 @@ Result<GroupResult> rename_group(Session& session, const GroupRow& group, const 
 
 Result<> settle_group(Session& session, const GroupRow& group) {
     if (session.environment.rehearsal) return {};
+    TRY(drop_stale_reservations(session, group));
     for (const PoolRow& pool : TRY(session.catalog.unfinished_pools(group.id))) {
+        if (!TRY(left_alone(session, pool))) continue;
         auto opened = LocalPool::open(session, group, pool);
         if (opened || opened.error().code == Errc::busy || !pool.lv.pending) continue;
         // A pool that was never finished and cannot be: whoever wanted it was not told that it

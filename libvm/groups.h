@@ -38,7 +38,7 @@ Result<GroupResult> remove_group(Session& session, const GroupRow& group);
 Result<GroupResult> rename_group(Session& session, const GroupRow& group, const std::string& name);
 
 // Brings what interrupted commands left in the group to an end: pools half made, operations half
-// done.
+// done, places taken. Where somebody is at it, he is left to it.
 Result<> settle_group(Session& session, const GroupRow& group);
 
 }  // namespace thinvol

@@ -15,6 +15,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto patience = std::chrono::seconds(30);
+constexpr auto report_patience = std::chrono::seconds(5);  // for a pool's state
 constexpr auto pause = std::chrono::milliseconds(2);
 
 // Reads metadata blocks by way of the pool's server, some ahead: readers go through them mostly in
@@ -99,9 +100,18 @@ private:
     std::unique_ptr<PoolDevices> devices_;
 };
 
+// Who has the lock file open, in words.
+std::string holders(const std::filesystem::path& lock) {
+    std::string text;
+    for (const pid_t pid : FileLock::openers(lock))
+        text += fmt::format("{} {}", text.empty() ? ": process" : ",", pid);
+    return text.empty() ? text : text + " (kill -CONT one that is stopped; kill -9 is safe)";
+}
+
 // Tries `attempt` until it says something else than busy or gone.
 template <class Attempt>
-auto until_answered(const PoolRow& pool, Attempt&& attempt) -> decltype(attempt()) {
+auto until_answered(const Environment& environment, const PoolRow& pool, Attempt&& attempt)
+    -> decltype(attempt()) {
     const auto end = Clock::now() + patience;
     for (;;) {
         auto outcome = attempt();
@@ -109,9 +119,10 @@ auto until_answered(const PoolRow& pool, Attempt&& attempt) -> decltype(attempt(
             (outcome.error().code != Errc::busy && outcome.error().code != Errc::not_found))
             return outcome;
         if (Clock::now() > end)
-            return Error(Errc::busy,
-                         fmt::format("pool {} was held by other processes for {} seconds",
-                                     pool.lv.name, patience.count()));
+            return Error(
+                Errc::busy,
+                fmt::format("pool {} was held by other processes for {} seconds{}", pool.lv.name,
+                            patience.count(), holders(environment.lock_path(pool.lv.uuid))));
         std::this_thread::sleep_for(pause);
     }
 }
@@ -119,8 +130,14 @@ auto until_answered(const PoolRow& pool, Attempt&& attempt) -> decltype(attempt(
 // not_found: no server, or it went away before it answered.
 Result<Result<PoolAnswer>> try_server(const Environment& environment, const PoolRow& pool,
                                       const PoolRequest& request) {
-    auto client = TRY(ControlClient::connect(environment.control_socket(pool.lv.uuid)));
+    const bool asks_only = std::holds_alternative<StatusRequest>(request.what);
+    const auto named = [&](auto outcome) {
+        return within(fmt::format("pool {}", pool.lv.name), std::move(outcome));
+    };
+    auto client = TRY(named(ControlClient::connect(environment.control_socket(pool.lv.uuid),
+                                                   asks_only ? report_patience : patience)));
     const bool sent = client.send(request).has_value();
+    TRY(named(client.await_answer()));
     auto text = client.receive_answer();
     if (!sent || !text || !*text) return Error(Errc::not_found, "the server went away");
     return answer_from_json(**text);
@@ -134,7 +151,7 @@ Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const Pool
                              const PoolRequest& request) {
     TRY(check_group_usable(session, group));
     if (session.environment.rehearsal) return rehearse(session, pool, request);
-    auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
+    auto answer = until_answered(session.environment, pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
         auto local = LocalPool::open(session, group, pool);
@@ -150,7 +167,7 @@ Result<PoolAnswer> ask_server(Session& session, const GroupRow& group, const Poo
                               const PoolRequest& request) {
     TRY(check_group_usable(session, group));
     if (session.environment.rehearsal) return PoolAnswer{};
-    auto answer = until_answered(pool, [&]() -> Result<Result<PoolAnswer>> {
+    auto answer = until_answered(session.environment, pool, [&]() -> Result<Result<PoolAnswer>> {
         auto served = try_server(session.environment, pool, request);
         if (served || served.error().code != Errc::not_found) return served;
         auto started = start_server_process(session.environment, pool.lv.uuid);
@@ -173,7 +190,7 @@ Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, 
     auto answer = try_server(environment, pool, request);
     if (!answer && answer.error().code == Errc::not_found) {
         // A server that was killed leaves its sockets behind.
-        if (std::filesystem::exists(environment.control_socket(pool.lv.uuid))) {
+        if (environment.has_sockets(pool.lv.uuid)) {
             const auto lock = FileLock::try_exclusive(environment.lock_path(pool.lv.uuid));
             if (lock) environment.remove_sockets(pool.lv.uuid);
         }
@@ -206,19 +223,22 @@ void await_server_end(const Environment& environment, const PoolRow& pool) {
 
 Result<std::unique_ptr<MetadataView>> MetadataView::open(Session& session, const GroupRow& group,
                                                          const PoolRow& pool) {
-    return until_answered(pool, [&]() -> Result<std::unique_ptr<MetadataView>> {
-        auto client = ControlClient::connect(session.environment.control_socket(pool.lv.uuid));
-        if (client)
-            return std::make_unique<ServedView>(TRY(PinnedDevice::open(std::move(*client))));
-        if (client.error().code != Errc::not_found) return std::move(client).error();
-        auto lock = TRY(FileLock::try_exclusive(session.environment.lock_path(pool.lv.uuid)));
-        TRY(check_not_lent(group, TRY(session.catalog.pool(pool.lv.id))));
-        const bool pending = TRY(session.catalog.pending(pool.lv.id)).has_value();
-        auto devices = PoolDevices::open(session, group, pool, pending, nullptr, false);
-        if (!devices)
-            return Error(Errc::io_error, devices.error().text);  // no code that means "try again"
-        return std::make_unique<LocalView>(std::move(lock), std::move(*devices));
-    });
+    return until_answered(
+        session.environment, pool, [&]() -> Result<std::unique_ptr<MetadataView>> {
+            auto client =
+                ControlClient::connect(session.environment.control_socket(pool.lv.uuid), patience);
+            if (client)
+                return std::make_unique<ServedView>(TRY(PinnedDevice::open(std::move(*client))));
+            if (client.error().code != Errc::not_found) return std::move(client).error();
+            auto lock = TRY(FileLock::try_exclusive(session.environment.lock_path(pool.lv.uuid)));
+            TRY(check_not_lent(group, TRY(session.catalog.pool(pool.lv.id))));
+            const bool pending = TRY(session.catalog.pending(pool.lv.id)).has_value();
+            auto devices = PoolDevices::open(session, group, pool, pending, nullptr, false);
+            if (!devices)
+                return Error(Errc::io_error,
+                             devices.error().text);  // no code that means "try again"
+            return std::make_unique<LocalView>(std::move(lock), std::move(*devices));
+        });
 }
 
 }  // namespace thinvol

@@ -50,7 +50,7 @@ Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const Group
     const PoolRow pool =
         TRY(session.catalog.pool(row.lv.id));  // as it is now that nobody else changes it
     TRY(check_not_lent(group, pool));
-    TRY(check_group_usable(session, group));
+    TRY(check_group_sound(session, group));
     const auto pending = TRY(session.catalog.pending(pool.lv.id));
     // Whoever held the pool before may have been killed: a recovered operation, or a client that
     // comes back to a new server and flushes, must find all of it durable.

@@ -239,13 +239,25 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const RemoveVolumes
         }
         remove.volumes.push_back({lv_id, volume.thin_id});
     }
-    for (const std::int64_t lv_id : request.lv_ids) {
-        if (exports_ != nullptr && exports_->has(lv_id)) TRY(exports_->remove(lv_id));
-    }
     auto transaction = TRY(catalog.begin());
     const PoolRow pool = TRY(catalog.pool(pool_id_));
     const PendingRow pending = TRY(begin(std::move(transaction), pool, id, remove));
-    return carry_out(pending, remove);
+    std::vector<std::int64_t> deactivated;
+    auto outcome = carry_out(pending, remove, [&]() -> Result<> {
+        for (const std::int64_t lv_id : request.lv_ids) {
+            if (!exported(lv_id)) continue;
+            TRY(exports_->remove(lv_id));
+            deactivated.push_back(lv_id);
+        }
+        return {};
+    });
+    // As it was, where they are all still there.
+    if (outcome) return outcome;
+    for (const std::int64_t lv_id : deactivated) {
+        const auto volume = catalog.thin(lv_id);
+        if (volume) ignore(exports_->add(*volume), "what failed is said already");
+    }
+    return outcome;
 }
 
 Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ResizeVolumeRequest& request) {

@@ -190,7 +190,7 @@ Result<> Server::open(const std::string& pool_uuid) {
         }
         if (local.error().code != Errc::busy || std::chrono::steady_clock::now() > end)
             return std::move(local).error();
-        if (ControlClient::connect(environment_.control_socket(pool_uuid)))
+        if (ControlClient::connect(environment_.control_socket(pool_uuid), lock_wait))
             return Error(Errc::exists, "the pool is served already");
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }

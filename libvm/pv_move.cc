@@ -46,13 +46,21 @@ private:
     std::byte* bytes_;
 };
 
+// Places taken for a piece that was never finished. Under the group's lock for moves.
+Result<> drop_reservations(Session& session, const GroupRow& group) {
+    auto transaction = TRY(session.catalog.begin());
+    TRY(session.catalog.database().run(
+        "DELETE FROM segment WHERE vg_id = ? AND lv_id IS NULL AND pending", group.id));
+    return std::move(transaction).commit();
+}
+
 class Move {
 public:
     Move(Session& session, const MoveJob& job, PvRow source)
         : session_(session), group_(job.group), job_(job), source_(std::move(source)) {}
 
     Result<bool> run(const OnMoved& on_moved) {
-        TRY(drop_reservations());
+        TRY(drop_reservations(session_, group_));
         source_device_ =
             TRY(open_pv(*session_.opener, source_, session_.catalog.environment_uuid()));
         Extents left = TRY(to_move());
@@ -64,14 +72,6 @@ public:
             if (!on_moved({source_.path, total - std::min(left, total), total})) return false;
         }
         return true;
-    }
-
-    // Places taken for a piece that was never finished.
-    Result<> drop_reservations() {
-        auto transaction = TRY(session_.catalog.begin());
-        TRY(session_.catalog.database().run(
-            "DELETE FROM segment WHERE vg_id = ? AND lv_id IS NULL AND pending", group_.id));
-        return std::move(transaction).commit();
     }
 
 private:
@@ -252,11 +252,36 @@ private:
 
 // (3)
 Result<FileLock> lock_moves(Session& session, const GroupRow& group) {
-    auto lock = FileLock::try_exclusive(session.environment.lock_path(group.uuid + ".move"));
+    // Not at once: settle_group() looks in.
+    auto lock = FileLock::exclusive(session.environment.lock_path(group.uuid + ".move"),
+                                    std::chrono::seconds(1));
     if (!lock && lock.error().code == Errc::busy)
         return Error(Errc::busy,
                      fmt::format("another tvpvmove is at work in volume group {}", group.name));
     return lock;
+}
+
+// Before anything is moved. `only`: a volume's extents; 0: all.
+Result<> check_room(Session& session, const GroupRow& group, const PvRow& source,
+                    const std::vector<PvRow>& targets, std::int64_t only) {
+    const auto pvs = TRY(session.catalog.pvs(group.id));
+    const auto segments = TRY(session.catalog.segments(group.id));
+    const auto free = TRY(FreeExtents::of(pvs, segments));
+    Extents wanted(0);
+    for (const SegmentRow& s : segments) {
+        if (s.pv_id == source.id && s.lv_id != 0 && (only == 0 || only == s.lv_id))
+            wanted += s.length;
+    }
+    Extents room(0);
+    for (const PvRow& pv : pvs) {
+        const bool target = targets.empty() || std::ranges::count(targets, pv.id, &PvRow::id) > 0;
+        if (pv.id != source.id && target) room += free.on(pv.id);
+    }
+    if (wanted <= room) return {};
+    return Error(Errc::out_of_space,
+                 fmt::format("{} extents of {} are to be moved, and {} are free on the physical "
+                             "volumes they may go to: tvgextend {} adds more",
+                             wanted, source.path, room, group.name));
 }
 
 Result<> end_job(Session& session, const MoveJob& job) {
@@ -274,7 +299,6 @@ Result<MoveJob> begin_move(Session& session, const PvRow& source, const std::vec
                            const std::string& pool) {
     const GroupRow group = TRY(session.catalog.group(source.vg_id));
     TRY(check_group_usable(session, group));
-    TRY(settle_group(session, group));
     std::vector<std::string> wanted;
     for (const PvRow& pv : targets) wanted.push_back(pv.uuid);
     for (const MoveJob& job : TRY(moves(session))) {
@@ -286,6 +310,7 @@ Result<MoveJob> begin_move(Session& session, const PvRow& source, const std::vec
                                  source.path));
     }
     Json detail{{"source", source.uuid}, {"targets", wanted}};
+    std::int64_t only = 0;
     if (!pool.empty()) {
         const LvRow lv = TRY(session.catalog.find_lv(group, pool));
         if (lv.kind != LvKind::pool)
@@ -293,7 +318,9 @@ Result<MoveJob> begin_move(Session& session, const PvRow& source, const std::vec
                 Errc::invalid_argument,
                 fmt::format("{}/{} has no extents of its own: name its pool", group.name, pool));
         detail["pool"] = pool;
+        only = lv.id;
     }
+    TRY(check_room(session, group, source, targets, only));
     auto transaction = TRY(session.catalog.begin());
     TRY(session.catalog.database().run("INSERT INTO job(vg_id, kind, detail) VALUES(?, ?, ?)",
                                        group.id, "pvmove", detail.dump()));
@@ -321,7 +348,13 @@ Result<bool> carry_on_move(Session& session, const MoveJob& job, const OnMoved& 
         TRY(end_job(session, job));
         return true;
     }
-    if (!TRY(Move(session, job, *source).run(on_moved))) return false;
+    const auto done = Move(session, job, *source).run(on_moved);
+    if (!done && done.error().code == Errc::out_of_space) {
+        // It would never end; what was moved stays.
+        TRY(end_job(session, job));
+        return done.error();
+    }
+    if (!TRY(Result<bool>(done))) return false;
     TRY(end_job(session, job));
     return true;
 }
@@ -331,9 +364,17 @@ Result<> abort_move(Session& session, const MoveJob& job) {
     const auto lock = FileLock::exclusive(session.environment.lock_path(job.group.uuid + ".move"),
                                           std::chrono::seconds(10));
     if (!lock) return lock.error();
-    const auto source = TRY(session.catalog.lookup_pv(job.source));
-    if (source) TRY(Move(session, job, *source).drop_reservations());
-    return {};
+    return drop_reservations(session, job.group);
+}
+
+Result<> drop_stale_reservations(Session& session, const GroupRow& group) {
+    const auto any = TRY(session.catalog.database().number(
+        "SELECT 1 FROM segment WHERE vg_id = ? AND lv_id IS NULL AND pending", group.id));
+    if (!any) return {};
+    const auto lock = FileLock::try_exclusive(session.environment.lock_path(group.uuid + ".move"));
+    if (!lock && lock.error().code == Errc::busy) return {};
+    if (!lock) return lock.error();
+    return drop_reservations(session, group);
 }
 
 }  // namespace thinvol

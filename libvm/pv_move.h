@@ -41,6 +41,9 @@ Result<MoveJob> begin_move(Session& session, const PvRow& source, const std::vec
 Result<std::vector<MoveJob>> moves(Session& session);
 // Goes on until everything is moved, the job was aborted, or `on_moved` says no; true: all of it.
 Result<bool> carry_on_move(Session& session, const MoveJob& job, const OnMoved& on_moved);
+// Drops the places that a killed move had taken for a piece; whether and when it goes on is its own
+// business.
+Result<> drop_stale_reservations(Session& session, const GroupRow& group);
 // What was moved stays.
 Result<> abort_move(Session& session, const MoveJob& job);
 

@@ -6,6 +6,7 @@
 
 #include "libvm/group_log.h"
 #include "libvm/group_settings.h"
+#include "libvm/groups.h"
 #include "libvm/pool_lending.h"
 #include "libvm/rebuild.h"
 #include "libvm/volumes.h"
@@ -70,12 +71,18 @@ Result<> check_group_current(Session& session, const GroupRow& group) {
     return outdated(group, *newer, TRY(GroupRows::of(session.catalog, group.id)));
 }
 
-Result<> check_group_usable(Session& session, const GroupRow& group) {
+Result<> check_group_sound(Session& session, const GroupRow& group) {
     if (std::ranges::count(session.groups_checked, group.id) > 0) return {};
     TRY(check_not_exported(session.catalog, group));
     TRY(check_group_current(session, group));
     session.groups_checked.push_back(group.id);
     return {};
+}
+
+Result<> check_group_usable(Session& session, const GroupRow& group) {
+    if (std::ranges::count(session.groups_checked, group.id) > 0) return {};
+    TRY(check_group_sound(session, group));
+    return settle_group(session, group);
 }
 
 Result<> check_changeable(Session& session, const GroupRow& group, const PoolRow& pool) {

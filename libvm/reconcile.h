@@ -20,6 +20,9 @@ namespace thinvol {
 // the log is ahead.
 Result<> check_group_current(Session& session, const GroupRow& group);
 // Whether the group may be changed: that, and it is not exported. Looks once a session.
+Result<> check_group_sound(Session& session, const GroupRow& group);
+// The same; and what others left half done in the group is ended (settle_group). Outside of a
+// catalog transaction, without a pool's lock.
 Result<> check_group_usable(Session& session, const GroupRow& group);
 // The same, and the pool is not lent: before a change that is the catalog's alone.
 Result<> check_changeable(Session& session, const GroupRow& group, const PoolRow& pool);

@@ -359,8 +359,7 @@ void ask_servers(const Environment& environment, const std::vector<ReportRow>& r
             if (!pools.contains(pool.lv.id)) continue;
             auto status = ask_if_served(environment, pool, new_request(StatusRequest{}));
             if (!status)
-                errors.push_back(std::move(status).error().prefixed(
-                    fmt::format("{}/{}", view->group.name, pool.lv.name)));
+                errors.push_back(std::move(status).error().prefixed(view->group.name));
             else if (*status) view->served[pool.lv.id] = std::move(**status);
         }
         for (const auto& [id, answer] : view->served) {

@@ -20,7 +20,7 @@ struct Session {
     Catalog catalog;
     PvOpener* opener = nullptr;
     std::function<std::int64_t()> now;           // seconds since 1970
-    std::vector<std::int64_t> groups_checked{};  // by check_group_usable()
+    std::vector<std::int64_t> groups_checked{};  // by check_group_sound()
     std::shared_ptr<void> stage{};               // of a rehearsal: what it works on
 
     static Result<Session> open(const Environment& environment);

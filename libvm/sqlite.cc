@@ -9,9 +9,14 @@ namespace thinvol {
 namespace {
 
 Error error_of(sqlite3* db, int code) {
-    const std::string text =
+    const char* file = db == nullptr ? nullptr : sqlite3_db_filename(db, "main");
+    std::string text =
         fmt::format("catalog: {}", db == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db));
-    switch (code & 0xff) {
+    const int kind = code & 0xff;
+    if (file != nullptr && (kind == SQLITE_FULL || kind == SQLITE_READONLY ||
+                            kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN))
+        text += fmt::format(" ({})", file);
+    switch (kind) {
         case SQLITE_BUSY:
         case SQLITE_LOCKED: return {Errc::busy, text};
         case SQLITE_FULL: return {Errc::out_of_space, text};

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "libvm/extents.h"
 #include "libvm/group_log.h"
@@ -34,11 +35,16 @@ void sync_log(Session& session, const GroupRow& group, VolumeResult& result) {
         result.warnings.push_back(synced.error().text);
 }
 
-// Opening finds the record and formats the pool.
+// Opening finds the record and formats the pool. Others see a pool that is half made, and may be
+// about to finish it (settle_group).
 Result<> make_pool(Session& session, const GroupRow& group, const PoolRow& pool) {
-    if (!session.environment.rehearsal) {
-        TRY(LocalPool::open(session, group, pool));
-        return {};
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!session.environment.rehearsal) {
+        auto made = LocalPool::open(session, group, pool);
+        if (made) return {};
+        if (made.error().code != Errc::busy || std::chrono::steady_clock::now() > end)
+            return std::move(made).error();
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     auto transaction = TRY(session.catalog.begin());
     TRY(finish_operation(session.catalog, pool.lv.id, MakePool{}));

@@ -10,6 +10,7 @@
 #include "engine/base/crc32c.h"
 #include "engine/check.h"
 #include "libvm/group_log.h"
+#include "libvm/reconcile.h"
 #include "libvm/volumes.h"
 #include "tests/prove/rows.h"
 #include "tests/support/sim_world.h"
@@ -248,7 +249,7 @@ Result<> judge(const std::vector<std::vector<std::byte>>& images, const Step& st
     {
         Session s = TRY(within("session", world.session()));
         for (const GroupRow& group : TRY(s.catalog.groups()))
-            TRY(within("settle", settle_group(s, group)));
+            TRY(within("the next change", check_group_usable(s, group)));
         TRY(check_consistency(s));
         const std::string state = TRY(visible_state(s));
         if (state != before && state != after)

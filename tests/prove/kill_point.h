@@ -3,7 +3,8 @@
 //
 // Units       points: such system calls, counted from 1 at their entry
 // Invariants  what was not killed runs on when the command has ended, untraced
-// Errors      io_error: ptrace(2) is not allowed here
+// Errors      io_error: ptrace(2) is not allowed here; busy: no end within the limit, with what
+//             everybody was at; all of it is killed then
 // Threads     one
 // Source      ptrace(2)
 #pragma once
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "engine/base/result.h"
+#include "tests/support/judges.h"
 
 namespace thinvol {
 
@@ -38,6 +40,6 @@ struct KilledRun {
 
 // With standard output and error in a file, standard input empty.
 Result<KilledRun> run_killed(const std::vector<std::string>& command, const std::string& output,
-                             const KillOrder& order);
+                             const KillOrder& order, const TimeLimit& limit);
 
 }  // namespace thinvol

@@ -13,6 +13,7 @@
 #include "tests/prove/kill_point.h"
 #include "tests/prove/rows.h"
 #include "tests/support/judges.h"
+#include "tests/support/processes.h"
 
 namespace thinvol {
 namespace {
@@ -21,9 +22,11 @@ namespace fs = std::filesystem;
 
 struct KillStep {
     const char* command;
-    bool active = false;          // with vg0/v in use by the pool's server
-    bool starts = false;          // starts a server
-    const char* again = nullptr;  // what ends the same way; the command itself unless given
+    bool active = false;           // with vg0/v in use by the pool's server
+    bool starts = false;           // starts a server
+    const char* before = nullptr;  // what it needs, in a shell
+    bool piecemeal = false;        // a part of it may be done, as it says itself
+    bool script = false;           // a shell's: only the server is killed under it
 };
 
 // Each from what the one before it left. Sizes are absolute, so that twice is once.
@@ -55,15 +58,29 @@ constexpr KillStep script[] = {
     {"tvchange -an vg0/v", true},
     {"tvremove -y vg0/r0"},
     {"tvremove -y vg0/x", true},
-    {"tvrestore -y -i dump.xml vg0/pool0"},
+    {"tvrestore -y -i dump.xml vg0/pool0", false, false, "tvdump -o dump.xml vg0/pool0"},
     {"tvrepair -y vg0/pool0"},
     {"tvchange --lend kernel vg0/pool0"},
     {"tvchange --return vg0/pool0"},
-    {"tvpvmove p0"},
+    {"tvpvmove p0", false, false, nullptr, true},
     {"tvcreate -L 8m -T vg0/pool1"},
     {"tvremove -y vg0/pool1"},
-    {"tvgrename vg0 vg1", false, false, "tvgrename vg0 vg1"},
+    {"tvgrename vg0 vg1"},
     {"tvgrename vg1 vg0"},
+    {"tvgexport vg0"},
+    {"tvgimport vg0"},
+    {"tvgcfgrestore --force -f backup vg0", false, false,
+     "tvgcfgbackup -f backup vg0 && tvgchange --addtag lost vg0"},
+    {"tvgscan --rebuild p0 p1", false, false, "rm -r s"},
+    // The server extends its pool.
+    {"tvchange -ay vg0/v && tvchange --setting autoextend.data_percent=50 --setting "
+     "autoextend.data_threshold=50 vg0/pool0 && until "
+     "[ $(tvs --noheadings -o lv_size vg0/pool0) = 48.00m ]; do "
+     "[ $(tvs --noheadings -o server_pid vg0/v) ] || exit 1; done",
+     true, false,
+     "tvchange -ay vg0/v && head -c 20M /dev/urandom > written && "
+     "nbdcopy --flush written $(tvs --noheadings -o uri vg0/v) && rm written",
+     false, true},
 };
 
 // A folder with everything: two physical volumes, the catalog, sockets. Copied from a base each
@@ -85,13 +102,19 @@ public:
     }
     ~Workshop() {
         sh("tvchange -an $(tvgs --noheadings -o vg_name)");
+        limit_.end();
         fs::remove_all(root_);
     }
+    Workshop(const Workshop&) = delete;
+    Workshop& operator=(const Workshop&) = delete;
     fs::path here() const { return root_ / "w"; }
     fs::path base(std::size_t i) const { return root_ / fmt::format("b{}", i); }
     Verdict sh(const std::string& command) const {
-        return run_judge(fmt::format("cd {} && {{ {}; }} </dev/null", here().string(), command));
+        return run_judge(fmt::format("cd {} && {{ {}; }} </dev/null", here().string(), command),
+                         &limit_);
     }
+    // For whatever runs here: then everything here is ended, servers too.
+    const TimeLimit& limit() const { return limit_; }
     void make() const {
         fs::create_directory(here());
         sh("truncate -s 64M p0 p1");
@@ -107,13 +130,15 @@ private:
         run_judge(fmt::format("cp -a --sparse=always {} {}", from.string(), to.string()));
     }
     fs::path root_;
+    TimeLimit limit_{std::chrono::seconds(120),
+                     [this] { return end_processes(processes_with(root_.string())); }};
 };
 
 // What a user sees of groups and volumes; with space, and what is hidden, once the next command
 // that changes the pool has brought it to its end.
 std::string visible(const Workshop& shop) {
     return shop
-        .sh("tvgs --noheadings -o vg_name,vg_size,pv_count,vg_tags; tvpvs --noheadings -o "
+        .sh("tvgs --noheadings -o vg_name,vg_attr,vg_size,pv_count,vg_tags; tvpvs --noheadings -o "
             "pv_name,vg_name,pv_size,pv_allocatable; tvs --noheadings -o "
             "lv_name,vg_name,lv_size,origin,pool_lv,lv_permissions,lv_when_full,lv_metadata_size,"
             "thin_id,lent_to,lv_tags")
@@ -124,6 +149,13 @@ std::string settled(const Workshop& shop) {
            shop.sh("tvgs --noheadings -o vg_name,vg_free; tvpvs --noheadings -o pv_name,pv_free; "
                    "tvs -a --noheadings -o lv_name,lv_size")
                .output;
+}
+
+// What has nothing to do with it, in each group: it ends what was left half done.
+void change_something(const Workshop& shop) {
+    shop.sh(
+        "for g in $(tvgs --noheadings -o vg_name); do tvgchange --addtag t $g; "
+        "tvgchange --deltag t $g; done");
 }
 
 std::vector<std::string> words_of(const std::string& text) {
@@ -162,19 +194,22 @@ true)");
 
 class KillRun {
 public:
-    KillRun(const Budget& budget, Victim victim, int signal)
-        : budget_(budget), victim_(victim), signal_(signal) {}
+    // The signals take turns.
+    KillRun(const Budget& budget, Victim victim, std::vector<int> signals)
+        : budget_(budget), victim_(victim), signals_(std::move(signals)) {}
     Outcome run();
 
 private:
     struct Stage {
         std::string before;
         std::string after;
+        std::string all_before;
         std::string all_after;
         std::uint64_t points = 0;
     };
     bool concerned(const KillStep& step) const {
-        return victim_ == Victim::command || (step.active && victim_ == Victim::server) ||
+        return (victim_ == Victim::command && !step.script) ||
+               (step.active && victim_ == Victim::server) ||
                (step.starts && victim_ == Victim::started);
     }
     bool record();
@@ -186,9 +221,9 @@ private:
     }
     Result<KilledRun> killed(const KillStep& step, std::uint64_t at);
 
-    const Budget& budget_;
+    Budget budget_;
     Victim victim_;
-    int signal_;
+    std::vector<int> signals_;
     Workshop shop_;
     std::vector<Stage> stages_;
     Outcome outcome_;
@@ -196,13 +231,18 @@ private:
 
 bool KillRun::prepare(const KillStep& step, std::size_t i) {
     shop_.restore(i);
+    if (step.before != nullptr) {
+        const Verdict v = shop_.sh(step.before);
+        if (v.status != 0) return fail(fmt::format("{}: {}", step.before, v.output));
+    }
     if (!step.active) return true;
     const Verdict v = shop_.sh("tvchange -ay vg0/v");
     return v.status == 0 || fail(fmt::format("tvchange -ay: {}", v.output));
 }
 
 Result<KilledRun> KillRun::killed(const KillStep& step, std::uint64_t at) {
-    KillOrder order{.victim = victim_, .at = at, .signal = signal_};
+    KillOrder order{.victim = victim_, .at = at};
+    order.signal = signals_[outcome_.executed % signals_.size()];
     if (victim_ == Victim::server) {
         const Verdict v = shop_.sh("tvs --noheadings -o server_pid vg0/v");
         order.server = static_cast<pid_t>(std::strtol(v.output.c_str(), nullptr, 10));
@@ -210,8 +250,10 @@ Result<KilledRun> KillRun::killed(const KillStep& step, std::uint64_t at) {
     }
     const fs::path old = fs::current_path();
     fs::current_path(shop_.here());
+    const std::vector<std::string> words =
+        step.script ? std::vector<std::string>{"sh", "-c", step.command} : words_of(step.command);
     auto run =
-        run_killed(words_of(step.command), (shop_.here().parent_path() / "out").string(), order);
+        run_killed(words, (shop_.here().parent_path() / "out").string(), order, shop_.limit());
     fs::current_path(old);
     return run;
 }
@@ -223,9 +265,8 @@ bool KillRun::record() {
         const KillStep& step = script[i];
         shop_.keep(i);
         if (!prepare(step, i)) return false;
-        Stage stage{visible(shop_), {}, {}, 0};
-        if (std::string_view(step.command).contains("dump.xml"))
-            shop_.sh("tvdump -o dump.xml vg0/pool0");
+        Stage stage;
+        if (concerned(step)) stage = {visible(shop_), {}, settled(shop_), {}, 0};
         auto run = killed(step, ~0ULL);
         if (!run && concerned(step)) return fail(run.error().text);
         if (!run) {
@@ -234,10 +275,16 @@ bool KillRun::record() {
         } else if (run->status != 0) {
             return fail(fmt::format("{}: {}", step.command, shop_.sh("cat ../out").output));
         }
-        stage.after = visible(shop_);
-        stage.all_after = settled(shop_);
-        if (concerned(step)) stage.points = run->points;
+        if (concerned(step)) {
+            stage.after = visible(shop_);
+            stage.all_after = settled(shop_);
+            stage.points = run->points;
+        }
         stages_.push_back(stage);
+        if (!concerned(step)) {
+            shop_.sh("tvchange -an $(tvgs --noheadings -o vg_name)");
+            continue;
+        }
         if (const std::string wrong = leaks(shop_); !wrong.empty())
             return fail(fmt::format("{}, not killed: {}", step.command, wrong));
     }
@@ -251,8 +298,6 @@ bool KillRun::one(std::size_t i, std::uint64_t at) {
         return fail(fmt::format("{}, point {} of {}: {}", step.command, at, stage.points, text));
     };
     if (!prepare(step, i)) return false;
-    if (std::string_view(step.command).contains("dump.xml"))
-        shop_.sh("tvdump -o dump.xml vg0/pool0");
     const auto run = killed(step, at);
     if (!run) return wrong(run.error().text);
     ++outcome_.executed;
@@ -264,6 +309,13 @@ bool KillRun::one(std::size_t i, std::uint64_t at) {
             fmt::format("it left\n{}before:\n{}after:\n{}", state, stage.before, stage.after));
     if (run->status == 0 && state != stage.after)
         return wrong(fmt::format("it succeeded, and left what was before; it said: {}", said));
+    if (!step.piecemeal) {
+        change_something(shop_);
+        const std::string now = settled(shop_);
+        if (now != stage.all_before && now != stage.all_after)
+            return wrong(fmt::format("after another change there is\n{}before:\n{}after:\n{}", now,
+                                     stage.all_before, stage.all_after));
+    }
     const Verdict again = shop_.sh(step.command);
     if (const std::string now = settled(shop_); now != stage.all_after)
         return wrong(
@@ -291,30 +343,22 @@ Outcome KillRun::run() {
 }  // namespace
 
 Outcome commands_survive_kills(const Budget& budget) {
-    return KillRun(budget, Victim::command, SIGKILL).run();
+    return KillRun(budget, Victim::command, {SIGKILL}).run();
 }
 
 Outcome servers_survive_kills(const Budget& budget) {
-    const Budget quarter{budget.states / 4, budget.seed};  // it is one command that starts one
-    const Budget rest{budget.states - quarter.states, budget.seed};
-    Outcome running = KillRun(rest, Victim::server, SIGKILL).run();
-    if (!running.failure.empty()) return running;
-    const Outcome started = KillRun(quarter, Victim::started, SIGKILL).run();
-    running.executed += started.executed;
-    for (const std::uint64_t id : started.distinct) running.distinct.insert(id | 1ULL << 63);
-    running.failure = started.failure;
-    return running;
+    const std::uint64_t quarter = budget.states / 4;  // it is one command that starts one
+    Outcome sum = KillRun({budget.states - quarter, budget.seed}, Victim::server, {SIGKILL}).run();
+    if (!sum.failure.empty()) return sum;
+    const Outcome started = KillRun({quarter, budget.seed}, Victim::started, {SIGKILL}).run();
+    sum.executed += started.executed;
+    for (const std::uint64_t id : started.distinct) sum.distinct.insert(id | 1ULL << 63);
+    sum.failure = started.failure;
+    return sum;
 }
 
 Outcome commands_survive_signals(const Budget& budget) {
-    const Budget half{budget.states / 2, budget.seed};
-    Outcome interrupted = KillRun(half, Victim::command, SIGINT).run();
-    if (!interrupted.failure.empty()) return interrupted;
-    const Outcome ended = KillRun(half, Victim::command, SIGTERM).run();
-    interrupted.executed += ended.executed;
-    for (const std::uint64_t id : ended.distinct) interrupted.distinct.insert(id | 1ULL << 63);
-    interrupted.failure = ended.failure;
-    return interrupted;
+    return KillRun(budget, Victim::command, {SIGINT, SIGTERM}).run();
 }
 
 }  // namespace thinvol

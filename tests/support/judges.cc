@@ -1,12 +1,17 @@
 #include "tests/support/judges.h"
 
+#include <poll.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <stdexcept>
+
+#include <fmt/format.h>
 
 namespace thinvol {
 
@@ -21,13 +26,28 @@ TemporaryDirectory::~TemporaryDirectory() {
     std::filesystem::remove_all(path_, ignored);
 }
 
-Verdict run_judge(const std::string& command) {
+Verdict run_judge(const std::string& command, const TimeLimit* limit) {
+    using Clock = std::chrono::steady_clock;
     Verdict verdict;
     FILE* pipe = ::popen(("PATH=$PATH:/usr/sbin:/sbin; { " + command + "; } 2>&1").c_str(), "r");
     if (pipe == nullptr) return verdict;
+    const auto end = Clock::now() + (limit == nullptr ? std::chrono::seconds() : limit->time);
     std::array<char, 4096> buffer;
-    for (std::size_t n; (n = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
-        verdict.output.append(buffer.data(), n);
+    for (bool late = false;;) {
+        if (limit != nullptr && !late) {
+            const auto left =
+                std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
+            pollfd waiting{::fileno(pipe), POLLIN, 0};
+            if (::poll(&waiting, 1, static_cast<int>(std::max<std::int64_t>(left, 0))) == 0) {
+                late = true;
+                verdict.output += fmt::format("\nno end after {} seconds: {}\n{}",
+                                              limit->time.count(), command, limit->end());
+            }
+        }
+        const ssize_t n = ::read(::fileno(pipe), buffer.data(), buffer.size());
+        if (n <= 0) break;
+        verdict.output.append(buffer.data(), static_cast<std::size_t>(n));
+    }
     const int status = ::pclose(pipe);
     verdict.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
     return verdict;

@@ -7,7 +7,9 @@
 // Source      thin-provisioning-tools thin_check(8), thin_dump(8), thin_restore(8)
 #pragma once
 
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -30,8 +32,14 @@ struct Verdict {
     int status = -1;
     std::string output;
 };
+// How long something may take, and who ends it then: all of it, so that no pipe stays open. What
+// it says is part of the verdict.
+struct TimeLimit {
+    std::chrono::seconds time{};
+    std::function<std::string()> end;
+};
 // Runs a command line in a shell; stdout and stderr together.
-Verdict run_judge(const std::string& command);
+Verdict run_judge(const std::string& command, const TimeLimit* limit = nullptr);
 
 // Empty if thin_check accepts the metadata image, else what it says.
 std::string thin_check(std::span<const std::byte> image);
