@@ -100,7 +100,8 @@ as the options say. --test only shows what differs.)"},
     Described{
         "tvgreduce",
         R"(Only a physical volume that holds nothing leaves its group, and one has to stay. Its
-label is wiped.)"},
+label is wiped. --removemissing takes those out that are gone; a pool with extents on one
+of them is named, and given up with all its volumes by --force only.)"},
     Described{"tvgremove",
               R"(With all pools and volumes in it, after asking. The labels of its physical volumes
 are wiped.)"},
@@ -131,8 +132,9 @@ tvgcreate and tvgextend do that by themselves too.)"},
     Described{"tvpvdisplay", R"(The same as tvpvs reports, a line for each field.)"},
     Described{"tvpvmove",
               R"(Extents are copied in pieces and then switched in one transaction of the
-catalog; a move that was interrupted goes on where it was when the command is given again
-without operands, or is undone by --abort. The pool has to be inactive.)"},
+catalog; a move that was interrupted goes on where it was when the command is given again,
+or without operands, and is ended by --abort: what was moved stays. A pool in use moves its
+extents itself, while its clients go on.)"},
     Described{"tvpvremove", R"(The label goes; what else is there stays.)"},
     Described{"tvpvresize",
               R"(A file or device that grew gives its group more extents; one that is to shrink
