@@ -47,9 +47,9 @@ void sync_log(Session& session, const GroupRow& group, GroupResult& result) {
         result.warnings.push_back(synced.error().text);
 }
 
-// Best effort: a label that stays is recognised as a leftover.
+// Best effort: a label that stays is recognised as a leftover, that of a missing one too.
 void wipe(Session& session, const PvRow& pv, GroupResult& result) {
-    if (const auto wiped = wipe_pv(session, pv); !wiped)
+    if (const auto wiped = wipe_pv(session, pv); !wiped && wiped.error().code != Errc::not_found)
         result.warnings.push_back(
             fmt::format("the label on {} was not wiped: {}", pv.path, wiped.error().text));
 }
