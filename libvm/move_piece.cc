@@ -104,8 +104,13 @@ Result<std::vector<SegmentRow>> left_to_move(Session& session, const MoveJob& jo
 }
 
 Result<FileLock> lock_piece(Session& session, const GroupRow& group) {
-    return FileLock::exclusive(session.environment.lock_path(group.uuid + ".piece"),
-                               std::chrono::seconds(10));
+    auto lock = FileLock::exclusive(session.environment.lock_path(group.uuid + ".piece"),
+                                    std::chrono::seconds(60));
+    if (!lock && lock.error().code == Errc::busy)
+        return Error(Errc::busy, fmt::format("a piece of volume group {} has been under way for a "
+                                             "minute: a device of it hangs, or is very slow",
+                                             group.name));
+    return lock;
 }
 
 Result<std::optional<MovePiece>> reserve_piece(Session& session, const MoveJob& job,
