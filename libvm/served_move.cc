@@ -41,12 +41,15 @@ Result<> flush(PoolEngine& engine) {
 }  // namespace
 
 Result<PoolAnswer> ServedMove::move(const MovePieceRequest& request) {
-    std::optional<FileLock> lock;
-    std::optional<MovePiece> piece;
     {
         const std::scoped_lock turn(turn_);
         if (undecided_) TRY(decide());
-        lock = TRY(lock_piece(session_, group_));
+    }
+    // Not in turn: whoever has it needs his to come to an end.
+    auto lock = TRY(lock_piece(session_, group_));
+    std::optional<MovePiece> piece;
+    {
+        const std::scoped_lock turn(turn_);
         if (TRY(session_.catalog.pending(pool_.lv.id)))
             return Error(Errc::busy, fmt::format("{}/{} has an operation half done; tvgck {} "
                                                  "tells more",
@@ -66,7 +69,7 @@ Result<PoolAnswer> ServedMove::move(const MovePieceRequest& request) {
     }
     auto copied = copy(*piece);
     const std::scoped_lock turn(turn_);
-    TRY(finish(*piece, std::move(copied), std::move(*lock)));
+    TRY(finish(*piece, std::move(copied), std::move(lock)));
     return PoolAnswer{};
 }
 
