@@ -45,7 +45,7 @@ while a client has one of the two open that waits until neither is in use, or is
 --cancelmerge. --keep leaves what the origin was as a snapshot.
 
 With --repair the pool's metadata are written anew to the group's spare from what can be
-reached; with --swapmetadata they are exchanged with what the spare holds.)"},
+reached; with --swapmetadata they are exchanged with those that were kept.)"},
     Described{"tvcreate",
               R"(With -L and -T VG/Pool a thin pool is made, with -V and -T VG/Pool a thin volume in
 it, with all of them both. A volume takes space from its pool as it is written, in chunks; the sum
@@ -159,7 +159,7 @@ New" and "tvrename VG Old New" are understood.)"},
               R"(Every block that is still there is looked at once. Where the superblock and its
 trees are whole, these are used; otherwise the newest trees that agree with each other. Reference
 counts are made anew. Into a pool, the metadata go by way of the group's spare, and are compared
-with the catalog before they take the place of the old ones, which become the spare.)"},
+with the catalog before they take the place of the old ones, which stay as POOL_meta0.)"},
     Described{"tvresize", R"(As tvextend or tvreduce, whichever the new size asks for.)"},
     Described{
         "tvrestore",

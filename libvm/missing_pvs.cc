@@ -30,10 +30,14 @@ Result<bool> renew_spare(Session& session, const GroupRow& group) {
     return made;
 }
 
-Result<> drop_spare(Session& session, const GroupRow& group) {
+// The spare, and damaged metadata that a repair kept: half of either is of no use.
+Result<> drop_spares(Session& session, const std::vector<PvRow>& leaving) {
     auto transaction = TRY(session.catalog.begin());
-    if (const auto spare = TRY(session.catalog.spare(group.id)))
-        TRY(session.catalog.remove_lv(spare->id));
+    for (const PvRow& pv : leaving)
+        TRY(session.catalog.database().run(
+            "DELETE FROM lv WHERE id IN (SELECT lv_id FROM segment WHERE pv_id = ? AND role = "
+            "'spare')",
+            pv.id));
     return std::move(transaction).commit();
 }
 
@@ -82,7 +86,7 @@ Result<GivenUp> give_up_missing(Session& session, const GroupRow& group, const M
             given.pvs.push_back(pv);
     }
     if (given.pvs.empty()) return given;
-    if (missing.spare) TRY(drop_spare(session, group));
+    if (missing.spare) TRY(drop_spares(session, given.pvs));
     for (auto& warning : TRY(reduce_group(session, group, given.pvs)).warnings)
         given.warnings.push_back(std::move(warning));
     if (missing.spare && !TRY(renew_spare(session, group)))

@@ -8,6 +8,7 @@
 #include "engine/base/aligned_buffer.h"
 #include "libvm/group_log.h"
 #include "libvm/groups.h"
+#include "libvm/kept_metadata.h"
 #include "libvm/pool_access.h"
 #include "libvm/pool_lending.h"
 #include "libvm/reconcile.h"
@@ -86,6 +87,8 @@ private:
     Result<LvRow> owner(std::int64_t id) {
         const auto spare = TRY(session_.catalog.spare(job_.group.id));
         if (spare && spare->id == id) return *spare;
+        for (LvRow& kept : TRY(kept_metadata(session_.catalog, job_.group.id)))
+            if (kept.id == id) return std::move(kept);
         return TRY(session_.catalog.pool(id)).lv;
     }
 
