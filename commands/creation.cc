@@ -5,7 +5,7 @@
 #include "commands/lookup.h"
 #include "commands/pool_settings.h"
 #include "commands/sizing.h"
-#include "libvm/extents.h"
+#include "libvm/placement.h"
 #include "libvm/sizes.h"
 
 namespace thinvol {
@@ -79,15 +79,20 @@ Result<NewPool> pool_wanted(Invocation& call, Session& session, const GroupRow& 
     apply_defaults(config, wanted.settings);
     apply_pool_settings(call, wanted.settings);
     if (!creation.makes_volume) wanted.tags = call.values("addtag");
-    // "Everything that is free" leaves room for the metadata and their spare.
+    // "Everything that is free" leaves room for the metadata and their spare, where those do not
+    // find it on physical volumes of their own.
     if (call.has("extents") && call.value("extents").find('%') != std::string::npos) {
-        const auto free = TRY(FreeExtents::of(TRY(session.catalog.pvs(group.id)),
-                                              TRY(session.catalog.segments(group.id))))
-                              .total();
+        Room room = TRY(room_in(session.catalog, group));
+        const Extents free = wanted.pv_ids.empty() ? room.data() : room.all;
         const Extents metadata =
             TRY(pool_geometry(group, wanted.data, wanted.chunk_size, wanted.metadata_size))
                 .metadata;
-        const Extents besides = metadata * (wanted.spare ? 2 : 1);
+        Extents besides(0);
+        for (int copies = wanted.spare ? 2 : 1; copies > 0; --copies) {
+            if (wanted.pv_ids.empty() && room.metadata_only >= metadata)
+                room.metadata_only = room.metadata_only - metadata;
+            else besides += metadata;
+        }
         if (wanted.data + besides > free && free > besides) wanted.data = free - besides;
     }
     return wanted;

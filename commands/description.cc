@@ -45,7 +45,7 @@ while a client has one of the two open that waits until neither is in use, or is
 --cancelmerge. --keep leaves what the origin was as a snapshot.
 
 With --repair the pool's metadata are written anew to the group's spare from what can be
-reached; with --swapmetadata they are exchanged with what the spare holds.)"},
+reached; with --swapmetadata they are exchanged with those that were kept.)"},
     Described{"tvcreate",
               R"(With -L and -T VG/Pool a thin pool is made, with -V and -T VG/Pool a thin volume in
 it, with all of them both. A volume takes space from its pool as it is written, in chunks; the sum
@@ -100,7 +100,8 @@ as the options say. --test only shows what differs.)"},
     Described{
         "tvgreduce",
         R"(Only a physical volume that holds nothing leaves its group, and one has to stay. Its
-label is wiped.)"},
+label is wiped. --removemissing takes those out that are gone; a pool with extents on one
+of them is named, and given up with all its volumes by --force only.)"},
     Described{"tvgremove",
               R"(With all pools and volumes in it, after asking. The labels of its physical volumes
 are wiped.)"},
@@ -131,8 +132,9 @@ tvgcreate and tvgextend do that by themselves too.)"},
     Described{"tvpvdisplay", R"(The same as tvpvs reports, a line for each field.)"},
     Described{"tvpvmove",
               R"(Extents are copied in pieces and then switched in one transaction of the
-catalog; a move that was interrupted goes on where it was when the command is given again
-without operands, or is undone by --abort. The pool has to be inactive.)"},
+catalog; a move that was interrupted goes on where it was when the command is given again,
+or without operands, and is ended by --abort: what was moved stays. A pool in use moves its
+extents itself, while its clients go on.)"},
     Described{"tvpvremove", R"(The label goes; what else is there stays.)"},
     Described{"tvpvresize",
               R"(A file or device that grew gives its group more extents; one that is to shrink
@@ -157,7 +159,7 @@ New" and "tvrename VG Old New" are understood.)"},
               R"(Every block that is still there is looked at once. Where the superblock and its
 trees are whole, these are used; otherwise the newest trees that agree with each other. Reference
 counts are made anew. Into a pool, the metadata go by way of the group's spare, and are compared
-with the catalog before they take the place of the old ones, which become the spare.)"},
+with the catalog before they take the place of the old ones, which stay as POOL_meta0.)"},
     Described{"tvresize", R"(As tvextend or tvreduce, whichever the new size asks for.)"},
     Described{
         "tvrestore",

@@ -36,6 +36,12 @@ Result<std::vector<FoundVolume>> tagged(Session& session, std::string_view tag) 
 
 }  // namespace
 
+Result<std::vector<std::string>> groups_or_all(Session& session, std::vector<std::string> named) {
+    if (!named.empty()) return named;
+    for (const GroupRow& group : TRY(session.catalog.groups())) named.push_back(group.name);
+    return named;
+}
+
 Result<FoundVolume> find_volume(Session& session, std::string_view text) {
     const Reference reference = TRY(parse_volume_reference(text));
     FoundVolume found;

@@ -39,6 +39,8 @@ Result<std::vector<FoundVolume>> find_volumes(Session& session,
 // The same, but thin volumes only; a pool is refused where it is named.
 Result<std::vector<FoundThin>> find_thins(Session& session,
                                           const std::vector<std::string>& operands);
+// The groups that are named; all there are where none is.
+Result<std::vector<std::string>> groups_or_all(Session& session, std::vector<std::string> named);
 // PVs of the group, by path.
 Result<std::vector<std::int64_t>> find_pvs(Session& session, const GroupRow& group,
                                            std::span<const std::string> paths);

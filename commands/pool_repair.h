@@ -21,5 +21,7 @@ Result<std::string> build_repaired(const std::string& name, BlockQueue& source,
 Result<std::string> repair_pool(Invocation& call, const std::string& operand);
 // The pool takes the metadata that are on the group's spare, and leaves its own there.
 Result<> swap_metadata(Invocation& call, const std::string& operand);
+// Metadata that a repair kept; false: the operand is something else.
+Result<bool> remove_if_kept(Invocation& call, Session& session, const std::string& operand);
 
 }  // namespace thinvol

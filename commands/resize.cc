@@ -71,7 +71,8 @@ Result<> resize_thin(Invocation& call, Session& session, const FoundThin& found,
     }
     for (const auto& warning : TRY(resize_volume(session, found.group, found.thin, size)).warnings)
         call.warn(warning);
-    if (after > before) warn_of_overcommitment(call, session, found.group, pool);
+    const auto config = after > before ? config_for_warnings(call, session, pool) : std::nullopt;
+    if (config) warn_of_overcommitment(call, session, *config, found.group, pool);
     say_changed(call, found.group, found.full_name(), before, after);
     return {};
 }
@@ -105,7 +106,8 @@ Result<> resize_pool(Invocation& call, Session& session, const FoundPool& found,
     by.metadata_before = metadata;
     const VolumeResult done = TRY(extend_pool(session, found.group, found.pool, by));
     for (const auto& warning : done.warnings) call.warn(warning);
-    warn_of_space(call, session, found.group, found.pool, done.pool);
+    if (const auto config = config_for_warnings(call, session, found.pool))
+        warn_of_space(call, *config, found.full_name(), done.pool);
     if (new_metadata > metadata)
         say_changed(call, found.group, name + "_tmeta", metadata, new_metadata);
     if (new_data > data) say_changed(call, found.group, name + "_tdata", data, new_data);

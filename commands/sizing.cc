@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "libvm/extents.h"
+#include "libvm/placement.h"
 #include "libvm/sizes.h"
 
 namespace thinvol {
@@ -22,6 +22,7 @@ Result<Extents> whole(Session& session, const SizeBase& base, ExtentsArgument::O
     if (of == Of::origin)
         return Error(Errc::invalid_argument,
                      "%ORIGIN is of snapshots that have a size of their own");
+    if (of == Of::free) return TRY(room_in(session.catalog, *base.group)).data();
     const auto pvs = TRY(session.catalog.pvs(base.group->id));
     Extents sum(0);
     if (of == Of::group) {
@@ -29,7 +30,7 @@ Result<Extents> whole(Session& session, const SizeBase& base, ExtentsArgument::O
         return sum;
     }
     const auto free = TRY(FreeExtents::of(pvs, TRY(session.catalog.segments(base.group->id))));
-    if (of == Of::free || base.pv_ids.empty()) return free.total();
+    if (base.pv_ids.empty()) return free.total();
     for (const std::int64_t id : base.pv_ids) sum += free.on(id);
     return sum;
 }

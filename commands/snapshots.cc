@@ -125,7 +125,7 @@ int make_snapshots(Invocation& call, const std::vector<std::string>& operands,
     const auto made = TRY_OR_FAIL(call, create_volumes(session, group, pool, wanted));
     for (const auto& warning : made.warnings) call.warn(warning);
     for (const std::string& name : made.names) call.say("Logical volume \"{}\" created.", name);
-    warn_of_space(call, session, group, pool, made.pool);
+    warn_of_space(call, config, group.name + "/" + pool.lv.name, made.pool);
     if (skip) {
         const bool one = made.names.size() == 1;
         call.say("Activation skips {}: tvchange -ay -K {}/{} activates {}, tvchange -kn ends that.",

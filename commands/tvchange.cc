@@ -92,10 +92,7 @@ int run(Invocation& call) {
     if (of_pools) return change_pools(call, session);
     if (!properties && !call.has("activate")) return exit_ok;
     std::vector<std::string> wanted = TRY_OR_FAIL(call, selected_operands(call, Selected::thins));
-    if (call.has("all")) {
-        for (const GroupRow& group : TRY_OR_FAIL(call, session.catalog.groups()))
-            wanted.push_back(group.name);
-    }
+    if (call.has("all")) wanted = TRY_OR_FAIL(call, groups_or_all(session, {}));
     const auto volumes = TRY_OR_FAIL(call, find_thins(session, wanted));
     if (volumes.empty()) return exit_ok;
     if (properties) TRY_OR_FAIL(call, change_properties(call, session, volumes));

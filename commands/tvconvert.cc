@@ -15,10 +15,10 @@ constexpr OptionSpec options[] = {
     {"cancelmerge", 0, Value::none, "A merge that waits is given up."},
     {"repair", 0, Value::none,
      "The pool's metadata are written anew from what can still be read of them; the damaged ones "
-     "stay on the group's spare until it is used again."},
+     "stay as POOL_meta0, which tvs -a shows and tvremove removes."},
     {"swapmetadata", 0, Value::none,
-     "The pool takes the metadata on the group's spare, and leaves its own there: back to before "
-     "--repair."},
+     "The pool takes the metadata that --repair kept, or those on the group's spare, and leaves "
+     "its own there: back to before --repair."},
 };
 constexpr OperandSpec operands[] = {
     {"VG/LV|@Tag", Value::volume, "Snapshots; or one pool.", true, true},

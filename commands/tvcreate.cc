@@ -67,8 +67,10 @@ Result<> make_volume(Invocation& call, Session& session, const GroupRow& group,
     one.tags = call.values("addtag");
     const auto made = TRY(create_volumes(session, group, pool, {{one}}));
     for (const auto& warning : made.warnings) call.warn(warning);
-    warn_of_overcommitment(call, session, group, pool);
-    warn_of_space(call, session, group, pool, made.pool);
+    if (const auto config = config_for_warnings(call, session, pool)) {
+        warn_of_overcommitment(call, session, *config, group, pool);
+        warn_of_space(call, *config, group.name + "/" + pool.lv.name, made.pool);
+    }
     call.say("Logical volume \"{}\" created.", made.names.front());
     if (call.has("activate") && call.value("activate") != "n") {
         const LvRow lv = TRY(session.catalog.find_lv(group, made.names.front()));

@@ -1,4 +1,5 @@
 #include "commands/invocation.h"
+#include "commands/lookup.h"
 #include "commands/table.h"
 #include "libvm/durable_file.h"
 #include "libvm/group_archive.h"
@@ -32,9 +33,8 @@ Result<> back_up(Invocation& call, Session& session, const GroupRow& group) {
 int run(Invocation& call) {
     Session session = TRY_OR_FAIL(call, call.session());
     std::vector<GroupRow> groups;
-    for (const std::string& name : call.operands())
+    for (const auto& name : TRY_OR_FAIL(call, groups_or_all(session, call.operands())))
         groups.push_back(TRY_OR_FAIL(call, session.catalog.find_group(name)));
-    if (call.operands().empty()) groups = TRY_OR_FAIL(call, session.catalog.groups());
     if (groups.size() > 1 && call.has("file") && !call.value("file").contains("%s"))
         return call.usage("One file for several groups: put %s into its name.");
     for (const GroupRow& group : groups) TRY_OR_FAIL(call, back_up(call, session, group));

@@ -1,5 +1,6 @@
 #include "commands/activation.h"
 #include "commands/group_options.h"
+#include "commands/lookup.h"
 #include "commands/table.h"
 #include "commands/tagging.h"
 #include "libvm/reconcile.h"
@@ -48,11 +49,7 @@ int run(Invocation& call) {
     if (!has_group_options(call) && !call.has("activate"))
         return call.usage("Please give -a, --setautoactivation, --alloc, --addtag or --deltag.");
     Session session = TRY_OR_FAIL(call, call.session());
-    std::vector<std::string> names = call.operands();
-    if (names.empty()) {
-        for (const GroupRow& group : TRY_OR_FAIL(call, session.catalog.groups()))
-            names.push_back(group.name);
-    }
+    const auto names = TRY_OR_FAIL(call, groups_or_all(session, call.operands()));
     int status = exit_ok;
     for (const std::string& name : names)
         status = std::max(status, change_one(call, session, name));

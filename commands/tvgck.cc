@@ -1,4 +1,5 @@
 #include "commands/invocation.h"
+#include "commands/lookup.h"
 #include "commands/table.h"
 #include "libvm/group_check.h"
 #include "libvm/rebuild.h"
@@ -23,11 +24,7 @@ int run(Invocation& call) {
     if (const auto damage = TRY_OR_FAIL(call, catalog_damage(call.environment())))
         return call.fail(*damage);
     Session session = TRY_OR_FAIL(call, call.session());
-    std::vector<std::string> names = call.operands();
-    if (names.empty()) {
-        for (const GroupRow& group : TRY_OR_FAIL(call, session.catalog.groups()))
-            names.push_back(group.name);
-    }
+    const auto names = TRY_OR_FAIL(call, groups_or_all(session, call.operands()));
     int status = exit_ok;
     for (const std::string& name : names) status = std::max(status, check_one(call, session, name));
     return status;

@@ -44,7 +44,7 @@ int abort(Invocation& call, Session& session) {
     std::string wanted;
     if (!call.operands().empty())
         wanted = TRY_OR_FAIL(call, find_pv(session, call.operands().front())).uuid;
-    for (const MoveJob& job : TRY_OR_FAIL(call, moves(session))) {
+    for (const MoveJob& job : TRY_OR_FAIL(call, move_jobs(session))) {
         if (wanted.empty() || wanted == job.source) TRY_OR_FAIL(call, abort_move(session, job));
     }
     return exit_ok;
@@ -55,7 +55,7 @@ int run(Invocation& call) {
     if (call.has("abort")) return abort(call, session);
     std::vector<MoveJob> jobs;
     if (call.operands().empty()) {
-        jobs = TRY_OR_FAIL(call, moves(session));
+        jobs = TRY_OR_FAIL(call, move_jobs(session));
     } else {
         const PvRow source = TRY_OR_FAIL(call, find_pv(session, call.operands().front()));
         const GroupRow group = TRY_OR_FAIL(call, session.catalog.group(source.vg_id));
@@ -78,7 +78,7 @@ int run(Invocation& call) {
 
 constexpr CommandSpec tvpvmove{
     .name = "tvpvmove",
-    .summary = "Move extents to other physical volumes; of pools that are not active.",
+    .summary = "Move extents to other physical volumes, of pools in use too.",
     .options = options,
     .operands = operands,
     .conflicts = conflicts,

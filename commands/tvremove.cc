@@ -3,6 +3,7 @@
 #include "commands/idempotence.h"
 #include "commands/invocation.h"
 #include "commands/lookup.h"
+#include "commands/pool_repair.h"
 #include "commands/select.h"
 #include "commands/table.h"
 
@@ -23,9 +24,7 @@ constexpr std::string_view examples[] = {
     "tvremove -S 'lv_role=thinsnapshot && lv_time until \"14 days ago\"' vg0"};
 
 // What goes of a pool: some volumes, in one transaction, or all of it.
-struct Removal {
-    GroupRow group;
-    PoolRow pool;
+struct Removal : FoundPool {
     bool whole = false;
     std::vector<ThinRow> volumes;
 };
@@ -39,7 +38,7 @@ Error not_removed(const std::string& name) {
 }
 
 Result<> remove_whole_pool(Invocation& call, Session& session, const Removal& removal) {
-    const std::string name = removal.group.name + "/" + removal.pool.lv.name;
+    const std::string name = removal.full_name();
     const auto volumes = TRY(session.catalog.thins_of_pool(removal.pool.lv.id));
     if (!volumes.empty() &&
         !sure(call, fmt::format("Removing pool {} will remove {} dependent volume(s). Proceed?",
@@ -91,8 +90,9 @@ int remove_some(Invocation& call, Session& session, const Removal& removal) {
 }
 
 // By pool; volumes whose pool goes as a whole are not listed.
-Result<> add(Session& session, std::map<std::int64_t, Removal>& removals,
+Result<> add(Invocation& call, Session& session, std::map<std::int64_t, Removal>& removals,
              const std::string& operand) {
+    if (TRY(remove_if_kept(call, session, operand))) return {};
     for (const FoundVolume& found : TRY(find_volumes(session, {operand}))) {
         const bool whole = found.lv.kind == LvKind::pool;
         std::optional<ThinRow> thin;
@@ -106,8 +106,7 @@ Result<> add(Session& session, std::map<std::int64_t, Removal>& removals,
         auto& volumes = removal->second.volumes;
         removal->second.whole = removal->second.whole || whole;
         const auto same = [&](const ThinRow& v) { return v.lv.id == found.lv.id; };
-        if (thin && std::find_if(volumes.begin(), volumes.end(), same) == volumes.end())
-            volumes.push_back(std::move(*thin));
+        if (thin && std::ranges::none_of(volumes, same)) volumes.push_back(std::move(*thin));
     }
     return {};
 }
@@ -118,10 +117,10 @@ int run(Invocation& call) {
     int status = exit_ok;
     std::map<std::int64_t, Removal> removals;
     for (const std::string& operand : wanted) {
-        auto added = add(session, removals, operand);
+        auto added = add(call, session, removals, operand);
         if (!added) {
-            const bool gone = added.error().code == Errc::not_found;
-            if (!gone || !call.has(idempotent_option.name)) status = call.fail(added.error());
+            if (added.error().code != Errc::not_found || !call.has(idempotent_option.name))
+                status = call.fail(added.error());
         } else if (operand.starts_with('@') &&
                    !sure(call, fmt::format("Really remove all that carries {}?", operand))) {
             return call.fail({Errc::busy, "Nothing removed."});

@@ -1,6 +1,5 @@
 #include "commands/warnings.h"
 
-#include "libvm/config.h"
 #include "libvm/sizes.h"
 
 namespace thinvol {
@@ -14,26 +13,28 @@ void warn_of(Invocation& call, const std::string& what, std::uint64_t used, std:
 
 }  // namespace
 
-void warn_of_overcommitment(Invocation& call, Session& session, const GroupRow& group,
-                            const PoolRow& pool) {
-    const auto config = Config::load(session, group.id, pool.lv.id);
-    if (!config) return call.warn(config.error().text);
-    if (!config->flag("warnings.overprovisioning")) return;
-    const auto warnings = overcommit_warnings(session, group, pool, config->autoextends_data());
+std::optional<Config> config_for_warnings(Invocation& call, Session& session, const PoolRow& pool) {
+    auto config = Config::load(session, pool.lv.vg_id, pool.lv.id);
+    if (config) return std::move(*config);
+    call.warn(config.error().text);
+    return std::nullopt;
+}
+
+void warn_of_overcommitment(Invocation& call, Session& session, const Config& config,
+                            const GroupRow& group, const PoolRow& pool) {
+    if (!config.flag("warnings.overprovisioning")) return;
+    const auto warnings = overcommit_warnings(session, group, pool, config.autoextends_data());
     if (!warnings) return call.warn(warnings.error().text);
     for (const auto& warning : *warnings) call.warn(warning);
 }
 
-void warn_of_space(Invocation& call, Session& session, const GroupRow& group, const PoolRow& pool,
+void warn_of_space(Invocation& call, const Config& config, const std::string& pool_name,
                    const PoolAnswer& use) {
-    const auto config = Config::load(session, group.id, pool.lv.id);
-    if (!config) return call.warn(config.error().text);
-    const std::string name = group.name + "/" + pool.lv.name;
-    const auto levels = config->warning_levels();
-    if (!config->autoextends_data())
-        warn_of(call, name + " data", use.data_used, use.data_blocks, levels);
-    if (!config->autoextends_metadata())
-        warn_of(call, name + " metadata", use.metadata_used, use.metadata_blocks, levels);
+    const auto levels = config.warning_levels();
+    if (!config.autoextends_data())
+        warn_of(call, pool_name + " data", use.data_used, use.data_blocks, levels);
+    if (!config.autoextends_metadata())
+        warn_of(call, pool_name + " metadata", use.metadata_used, use.metadata_blocks, levels);
 }
 
 }  // namespace thinvol

@@ -83,10 +83,14 @@ struct FileQueue::Operation : RingOperation {
     std::vector<iovec> parts;
     std::uint64_t at = 0;
     std::unique_ptr<Bounce> bounce;
+    std::uint64_t covers = 0;  // a flush: what was written before it began
 };
 
 FileQueue::FileQueue(UniqueFd fd, std::string path, const FileOptions& options)
-    : fd_(std::move(fd)), path_(std::move(path)), options_(options), dirty_(options.unflushed) {}
+    : fd_(std::move(fd)),
+      path_(std::move(path)),
+      options_(options),
+      written_(options.unflushed ? 1 : 0) {}
 
 FileQueue::~FileQueue() { ASSERT(in_flight_ == 0); }
 
@@ -98,7 +102,8 @@ Error FileQueue::error_of(const char* what, int number) const {
 bool FileQueue::submit(Request& request) {
     request.outcome = check_range(*this, request);
     if (!request.outcome) return true;
-    if (request.op == Op::flush && !dirty_ && !flush_failed_) return true;  // (1)
+    // (1) Not for one that is still in flight: another device on this file may ask meanwhile.
+    if (request.op == Op::flush && flushed_ == written_ && !flush_failed_) return true;
     if (request.op == Op::read && !options_.direct && read_cached(request)) return true;
     const bool small_zero =
         request.op == Op::write_zeroes && to_bytes(request.length).n <= zero_bytes;
@@ -163,7 +168,7 @@ bool FileQueue::run_now(Request& request) {
 void FileQueue::note_written(const Request& request) {
     if (request.op == Op::read || request.op == Op::flush) return;
     if (request.fua) ++flushes_;
-    else dirty_ = true;
+    else ++written_;
 }
 
 Result<> FileQueue::transfer(const Request& request) {
@@ -202,9 +207,12 @@ Result<> FileQueue::flush_file() {
     if (flush_failed_)
         return Error(Errc::io_error,
                      fmt::format("flush {}: an earlier flush failed", path_));  // (2)
-    dirty_ = false;
+    const std::uint64_t covers = written_;
     ++flushes_;
-    if (::fdatasync(fd_.get()) == 0) return {};
+    if (::fdatasync(fd_.get()) == 0) {
+        flushed_ = std::max(flushed_, covers);
+        return {};
+    }
     flush_failed_ = true;
     return error_of("flush", errno);
 }
@@ -278,7 +286,7 @@ void FileQueue::start(Request& request) {
         }
     }
     if (request.op == Op::flush) {
-        dirty_ = false;  // what completes from now on is the next flush's
+        operation.covers = written_;  // what completes from now on is the next flush's
         ++flushes_;
     }
     send(operation);
@@ -323,6 +331,7 @@ void FileQueue::advance(Operation& operation, int result) {
                                                      : "discard";
         return finish(operation, error_of(what, -result));
     }
+    if (request.op == Op::flush) flushed_ = std::max(flushed_, operation.covers);
     if (!transfers) return finish(operation, {});
     if (result == 0)
         return finish(operation, Error(Errc::io_error, fmt::format("{}: the file ends at byte {}",

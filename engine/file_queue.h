@@ -75,7 +75,8 @@ private:
     UniqueFd fd_;
     std::string path_;
     FileOptions options_;
-    bool dirty_;
+    std::uint64_t written_ = 0;  // requests that a flush has to cover
+    std::uint64_t flushed_ = 0;  // as many of them as a flush that succeeded has covered
     bool flush_failed_ = false;
     enum class CachedReads { nowait, plain, none } cached_reads_ = CachedReads::nowait;
     std::uint64_t flushes_ = 0;

@@ -276,15 +276,17 @@ Result<std::vector<ThinRow>> Catalog::thins_of_pool(std::int64_t pool_id, bool w
 }
 Result<std::optional<LvRow>> Catalog::spare(std::int64_t vg_id) {
     // By its segments, which are few, before a search among all volumes.
-    auto found =
-        TRY(row(db_, read_lv,
-                fmt::format("SELECT {} FROM lv WHERE kind = 'spare' AND id IN (SELECT lv_id FROM "
-                            "segment WHERE vg_id = ? AND role = 'spare')",
-                            lv_columns),
-                vg_id));
+    auto found = TRY(row(
+        db_, read_lv,
+        fmt::format("SELECT {} FROM lv WHERE kind = 'spare' AND name LIKE '%_pmspare' AND id IN "
+                    "(SELECT lv_id FROM segment WHERE vg_id = ? AND role = 'spare')",
+                    lv_columns),
+        vg_id));
     if (found) return found;
     return row(db_, read_lv,
-               fmt::format("SELECT {} FROM lv WHERE vg_id = ? AND kind = 'spare'", lv_columns),
+               fmt::format("SELECT {} FROM lv WHERE vg_id = ? AND kind = 'spare' AND name LIKE "
+                           "'%_pmspare'",
+                           lv_columns),
                vg_id);
 }
 Result<std::vector<SegmentRow>> Catalog::segments(std::int64_t vg_id) {

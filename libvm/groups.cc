@@ -6,10 +6,10 @@
 
 #include "libvm/extents.h"
 #include "libvm/group_log.h"
+#include "libvm/move_piece.h"
 #include "libvm/names.h"
 #include "libvm/pool_engine.h"
 #include "libvm/pool_lending.h"
-#include "libvm/pv_move.h"
 #include "libvm/reconcile.h"
 #include "libvm/spare.h"
 
@@ -48,9 +48,9 @@ void sync_log(Session& session, const GroupRow& group, GroupResult& result) {
         result.warnings.push_back(synced.error().text);
 }
 
-// Best effort: a label that stays is recognised as a leftover.
+// Best effort: a label that stays is recognised as a leftover, that of a missing one too.
 void wipe(Session& session, const PvRow& pv, GroupResult& result) {
-    if (const auto wiped = wipe_pv(session, pv); !wiped)
+    if (const auto wiped = wipe_pv(session, pv); !wiped && wiped.error().code != Errc::not_found)
         result.warnings.push_back(
             fmt::format("the label on {} was not wiped: {}", pv.path, wiped.error().text));
 }

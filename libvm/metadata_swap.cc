@@ -7,6 +7,7 @@
 
 #include "engine/metadata_walk.h"
 #include "libvm/group_log.h"
+#include "libvm/kept_metadata.h"
 #include "libvm/reconcile.h"
 #include "libvm/spare.h"
 
@@ -41,7 +42,8 @@ Result<> clear(BlockQueue& device) {
 }  // namespace
 
 Result<std::unique_ptr<MetadataSwap>> MetadataSwap::begin(Session& session, const GroupRow& group,
-                                                          const PoolRow& pool, Spare contents) {
+                                                          const PoolRow& pool, Spare contents,
+                                                          Old keep) {
     TRY(check_group_usable(session, group));
     const std::string name = fmt::format("{}/{}", group.name, pool.lv.name);
     auto lock = FileLock::try_exclusive(session.environment.lock_path(pool.lv.uuid));
@@ -54,12 +56,16 @@ Result<std::unique_ptr<MetadataSwap>> MetadataSwap::begin(Session& session, cons
                      fmt::format("{} has an operation half done; activate it once, which ends it, "
                                  "or save its metadata with tvdump --format raw",
                                  name));
-    const LvRow spare = TRY(spare_of(session, group, pool));
+    std::optional<LvRow> kept;
+    if (contents == Spare::as_it_is) kept = TRY(newest_kept_metadata(session.catalog, pool.lv));
+    const LvRow spare = kept ? *kept : TRY(spare_of(session, group, pool));
     auto spare_lock =
         TRY(within(spare.name, FileLock::try_exclusive(session.environment.lock_path(spare.uuid))));
     std::unique_ptr<MetadataSwap> swap(
         new MetadataSwap(session, group, TRY(session.catalog.pool(pool.lv.id)), std::move(*lock),
                          std::move(spare_lock), spare.id));
+    swap->keep_ = keep;
+    swap->old_name_ = spare.name;
     swap->devices_ = TRY(PoolDevices::open(session, group, pool, false, nullptr, true));
     swap->fresh_ = TRY(swap->devices_->beside(session, group, spare.id, SegmentRole::spare));
     if (contents == Spare::cleared) TRY(within(spare.name, clear(*swap->fresh_)));
@@ -108,12 +114,19 @@ Result<> MetadataSwap::check_agreement() {
 Result<> MetadataSwap::exchange() {
     Catalog& catalog = session_.catalog;
     auto transaction = TRY(catalog.begin());
+    Extents wanted(0);
     auto old = TRY(catalog.segments_of(pool_.lv.id, SegmentRole::metadata, false));
     auto fresh = TRY(catalog.segments_of(spare_, SegmentRole::spare, false));
     for (const auto* segments : {&old, &fresh})
         for (const SegmentRow& s : *segments) TRY(catalog.remove_segment(s.id));
+    std::int64_t to = spare_;
+    if (keep_ == Old::kept) {
+        const LvRow kept = TRY(add_kept_metadata(catalog, pool_.lv, session_.now()));
+        to = kept.id;
+        old_name_ = kept.name;
+    }
     for (SegmentRow& s : old) {
-        s.lv_id = spare_;
+        s.lv_id = to;
         s.role = SegmentRole::spare;
         TRY(catalog.add_segment(s));
     }
@@ -121,6 +134,11 @@ Result<> MetadataSwap::exchange() {
         s.lv_id = pool_.lv.id;
         s.role = SegmentRole::metadata;
         TRY(catalog.add_segment(s));
+        wanted += s.length;
+    }
+    if (keep_ == Old::kept) {
+        TRY(catalog.remove_lv(spare_));
+        has_spare_ = TRY(grow_spare(catalog, group_, wanted, session_.now()));
     }
     return std::move(transaction).commit();
 }
@@ -129,6 +147,11 @@ Result<std::vector<std::string>> MetadataSwap::commit() {
     TRY(check_agreement());
     TRY(exchange());
     std::vector<std::string> warnings;
+    if (!has_spare_)
+        warnings.push_back(
+            fmt::format("group {} has no room for a new metadata spare; the next "
+                        "repair needs one: tvremove {}/{}, or tvgextend",
+                        group_.name, group_.name, old_name_));
     if (auto synced = sync_group_log(session_, group_); !synced)
         warnings.push_back(synced.error().text);
     return warnings;

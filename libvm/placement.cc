@@ -49,6 +49,17 @@ Error refused(Error error, Allocation policy, const GroupRow& group) {
 
 }  // namespace
 
+Result<Room> room_in(Catalog& catalog, const GroupRow& group) {
+    const auto pvs = TRY(catalog.pvs(group.id));
+    const auto free = TRY(FreeExtents::of(pvs, TRY(catalog.segments(group.id))));
+    const Ids for_data = TRY(by_tag(catalog, pvs, SegmentRole::data, group.id));
+    Room room{free.total(), Extents(0)};
+    for (const PvRow& pv : pvs) {
+        if (!for_data.empty() && !has(for_data, pv.id)) room.metadata_only += free.on(pv.id);
+    }
+    return room;
+}
+
 Result<std::vector<Placement>> place(Catalog& catalog, const GroupRow& group,
                                      const WantedExtents& wanted) {
     const auto pvs = TRY(catalog.pvs(group.id));

@@ -3,8 +3,7 @@
 //
 // Units       extents of the group
 // Invariants  a physical volume with the tag "metadata" is for pools' metadata and the spare, as
-// long
-//             as there are others for data
+//             long as there are others for data
 // Errors      out_of_space, naming the policy that was in the way
 // Threads     as the catalog's; inside a transaction
 // Source      lvm(8) on allocation
@@ -22,5 +21,12 @@ struct WantedExtents {
 };
 Result<std::vector<Placement>> place(Catalog& catalog, const GroupRow& group,
                                      const WantedExtents& wanted);
+// What is free in the group, and how much of it only metadata and spare may have.
+struct Room {
+    Extents all{};
+    Extents metadata_only{};
+    Extents data() const { return all - metadata_only; }
+};
+Result<Room> room_in(Catalog& catalog, const GroupRow& group);
 
 }  // namespace thinvol

@@ -10,14 +10,14 @@ Result<std::unique_ptr<PoolDevices>> PoolDevices::open(Session& session, const G
                                                        const PoolRow& pool, bool with_pending,
                                                        Ring* ring, bool unflushed) {
     std::unique_ptr<PoolDevices> devices(new PoolDevices());
+    devices->extent_size_ = group.extent_size;
     devices->ring_ = ring;
     devices->unflushed_ = unflushed;
     devices->metadata_ = std::make_unique<LinearQueue>(std::vector<LinearSegment>());
     devices->data_ = std::make_unique<LinearQueue>(std::vector<LinearSegment>());
     TRY(devices->append(session, group, pool, SegmentRole::metadata, with_pending,
-                        devices->metadata_, devices->metadata_segments_));
-    TRY(devices->append(session, group, pool, SegmentRole::data, with_pending, devices->data_,
-                        devices->data_segments_));
+                        *devices->metadata_));
+    TRY(devices->append(session, group, pool, SegmentRole::data, with_pending, *devices->data_));
     return devices;
 }
 
@@ -47,17 +47,22 @@ Result<> PoolDevices::reach(Session& session, const GroupRow& group, const Segme
     return {};
 }
 
+Result<LinearSegment> PoolDevices::placed(Session& session, const GroupRow& group,
+                                          const SegmentRow& s) {
+    BlockQueue* device = TRY(pv(session, group.id, s.pv_id));
+    TRY(reach(session, group, s));
+    const Sectors data_start = pvs_.at(s.pv_id).row.data_start;
+    return LinearSegment{device, end_of(data_start + group.extent_size * s.pv_start.n),
+                         group.extent_size * s.length.n};
+}
+
 Result<> PoolDevices::append(Session& session, const GroupRow& group, const PoolRow& pool,
-                             SegmentRole role, bool with_pending,
-                             std::unique_ptr<LinearQueue>& queue, std::size_t& have) {
-    const auto segments = TRY(session.catalog.segments_of(pool.lv.id, role, with_pending));
-    for (; have < segments.size(); ++have) {
-        const SegmentRow& s = segments[have];
-        BlockQueue* device = TRY(pv(session, group.id, s.pv_id));
-        TRY(reach(session, group, s));
-        const Sectors data_start = pvs_.at(s.pv_id).row.data_start;
-        queue->append({device, end_of(data_start + group.extent_size * s.pv_start.n),
-                       group.extent_size * s.length.n});
+                             SegmentRole role, bool with_pending, LinearQueue& queue) {
+    for (const SegmentRow& s : TRY(session.catalog.segments_of(pool.lv.id, role, with_pending))) {
+        const Sector begin = end_of(group.extent_size * s.start.n);
+        if (begin < end_of(queue.size())) continue;
+        ASSERT(begin == end_of(queue.size()));
+        queue.append(TRY(placed(session, group, s)));
     }
     return {};
 }
@@ -76,15 +81,18 @@ Result<std::unique_ptr<LinearQueue>> PoolDevices::beside(Session& session, const
 }
 
 Result<> PoolDevices::add_segments(Session& session, const GroupRow& group, const PoolRow& pool) {
-    TRY(append(session, group, pool, SegmentRole::metadata, true, metadata_, metadata_segments_));
-    return append(session, group, pool, SegmentRole::data, true, data_, data_segments_);
+    TRY(append(session, group, pool, SegmentRole::metadata, true, *metadata_));
+    return append(session, group, pool, SegmentRole::data, true, *data_);
 }
 
 Result<> PoolDevices::drop_segments(Session& session, const PoolRow& pool) {
-    const auto metadata = TRY(session.catalog.segments_of(pool.lv.id, SegmentRole::metadata, true));
-    const auto data = TRY(session.catalog.segments_of(pool.lv.id, SegmentRole::data, true));
-    for (; metadata_segments_ > metadata.size(); --metadata_segments_) metadata_->drop_last();
-    for (; data_segments_ > data.size(); --data_segments_) data_->drop_last();
+    for (const SegmentRole role : {SegmentRole::metadata, SegmentRole::data}) {
+        LinearQueue& queue = role == SegmentRole::data ? *data_ : *metadata_;
+        Sectors size(0);
+        for (const SegmentRow& s : TRY(session.catalog.segments_of(pool.lv.id, role, true)))
+            size += extent_size_ * s.length.n;
+        while (queue.size() > size) queue.drop_last();
+    }
     return {};
 }
 
@@ -97,6 +105,37 @@ Result<> PoolDevices::allocate_metadata(Session& session, const GroupRow& group,
                                group.extent_size * s.length.n));
     }
     return {};
+}
+
+// --- moving --------------------------------------------------------------------------------------
+
+Result<> PoolDevices::begin_move(Session& session, const GroupRow& group, const MovePiece& piece) {
+    ASSERT(!moving_);
+    Moving moving;
+    moving.in = piece.from.role == SegmentRole::data ? data_.get() : metadata_.get();
+    moving.at = end_of(group.extent_size * piece.from.start.n);
+    moving.to = TRY(placed(session, group, piece.target));
+    moving.from = moving.in->part_at(moving.at, moving.to.length);
+    ASSERT(moving.from.length == moving.to.length);
+    const Sectors granule = moving.to.device->granule();
+    if (granule > moving.in->granule()) {
+        return Error(Errc::unsupported,
+                     fmt::format("{} takes blocks of {} sectors at least, and the pool is in use "
+                                 "with smaller ones: deactivate it, then tvpvmove goes on",
+                                 pvs_.at(piece.target.pv_id).row.path, granule));
+    }
+    // Metadata have their space ahead (C10).
+    if (piece.from.role != SegmentRole::data)
+        TRY(pvs_.at(piece.target.pv_id).opened.allocate(moving.to.at, moving.to.length));
+    moving.queue = std::make_unique<MovingQueue>(moving.from, moving.to);
+    moving.in->replace(moving.at, {moving.queue.get(), Sector(0), moving.to.length});
+    moving_ = std::move(moving);
+    return {};
+}
+
+void PoolDevices::end_move(bool moved) {
+    moving_->in->replace(moving_->at, moved ? moving_->to : moving_->from);
+    if (moved) ++layout_;
 }
 
 std::uint64_t PoolDevices::flushes() const {

@@ -8,8 +8,10 @@
 // Source      LVM2's _tmeta and _tdata
 #pragma once
 
-#include "engine/linear_queue.h"
-#include "libvm/session.h"
+#include <atomic>
+
+#include "engine/moving_queue.h"
+#include "libvm/move_piece.h"
 
 namespace thinvol {
 
@@ -34,13 +36,28 @@ public:
     Result<> allocate_metadata(Session& session, const GroupRow& group, const PoolRow& pool);
     std::uint64_t flushes() const;
 
+    // --- a piece that moves while it is used (served_move.h); one at a time
+    // From here on it is written to both places; read from the old one.
+    Result<> begin_move(Session& session, const GroupRow& group, const MovePiece& piece);
+    MovingQueue* moving() { return moving_ ? moving_->queue.get() : nullptr; }
+    LinearQueue& moving_in() { return *moving_->in; }
+    // New requests go to one place, from here on.
+    void end_move(bool moved);
+    // After a drain of moving_in().
+    void forget_move() { moving_.reset(); }
+    // Counts what end_move() decided: who reads with devices of his own sees when to open them
+    // anew. From any thread.
+    std::uint64_t layout() const { return layout_; }
+
 private:
     PoolDevices() = default;
     Result<BlockQueue*> pv(Session& session, std::int64_t vg_id, std::int64_t pv_id);
     Result<> reach(Session& session, const GroupRow& group, const SegmentRow& segment);
+    Result<LinearSegment> placed(Session& session, const GroupRow& group, const SegmentRow& s);
     Result<> append(Session& session, const GroupRow& group, const PoolRow& pool, SegmentRole role,
-                    bool with_pending, std::unique_ptr<LinearQueue>& queue, std::size_t& have);
+                    bool with_pending, LinearQueue& queue);
 
+    Sectors extent_size_{};
     Ring* ring_ = nullptr;
     bool unflushed_ = false;
     struct Pv {
@@ -48,10 +65,17 @@ private:
         PvOpener::Opened opened;
     };
     std::map<std::int64_t, Pv> pvs_;
+    struct Moving {
+        LinearQueue* in = nullptr;
+        Sector at{};
+        LinearSegment from;
+        LinearSegment to;
+        std::unique_ptr<MovingQueue> queue;
+    };
+    std::optional<Moving> moving_;
+    std::atomic<std::uint64_t> layout_ = 0;
     std::unique_ptr<LinearQueue> metadata_;  // destroyed before what they stand on
     std::unique_ptr<LinearQueue> data_;
-    std::size_t metadata_segments_ = 0;
-    std::size_t data_segments_ = 0;
 };
 
 }  // namespace thinvol

@@ -536,5 +536,8 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const PinRequest&) {
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const ReadMetadataRequest&) {
     return Error(Errc::unsupported, "pins belong to a connection");
 }
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const MovePieceRequest&) {
+    return Error(Errc::unsupported, "only a server moves pieces of a pool (served_move.h)");
+}
 
 }  // namespace thinvol

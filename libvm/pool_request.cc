@@ -26,6 +26,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MergeRequest, lv_id, keep)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MovePieceRequest, job_id)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WaitEventsRequest, after, wait_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoggedEvent, number, time, kind, mode, percent, text)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActiveVolume, lv_id, clients, mapped_blocks, uri)
@@ -47,8 +48,9 @@ using What = decltype(PoolRequest::what);
 
 // In the order of the variant.
 constexpr std::array<std::string_view, std::variant_size_v<What>> words{
-    "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "merge", "activate",
-    "deactivate",   "status",         "refresh",       "wait_events", "pin",   "read_metadata"};
+    "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "merge",
+    "activate",     "deactivate",     "status",        "refresh",     "wait_events",
+    "pin",          "read_metadata",  "move_piece"};
 
 template <std::size_t i = 0>
 What parse_what(std::string_view word, const Json& arguments) {

@@ -58,6 +58,10 @@ struct ActivateRequest {
 struct DeactivateRequest {
     std::vector<std::int64_t> lv_ids;
 };
+// The next piece of a job of tvpvmove: what is left of it says whether there was one.
+struct MovePieceRequest {
+    std::int64_t job_id = 0;
+};
 struct StatusRequest {};
 // Names of volumes, or settings of the pool, changed in the catalog.
 struct RefreshRequest {};
@@ -79,7 +83,7 @@ struct PoolRequest {
     std::string id;
     std::variant<MakeVolumesRequest, RemoveVolumesRequest, ResizeVolumeRequest, ExtendPoolRequest,
                  MergeRequest, ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest,
-                 WaitEventsRequest, PinRequest, ReadMetadataRequest>
+                 WaitEventsRequest, PinRequest, ReadMetadataRequest, MovePieceRequest>
         what;
 };
 

@@ -19,6 +19,7 @@
 #include "libvm/nbd_listeners.h"
 #include "libvm/pool_keeper.h"
 #include "libvm/pool_owner.h"
+#include "libvm/served_move.h"
 #include "libvm/uri.h"
 
 namespace thinvol {
@@ -132,14 +133,16 @@ private:
     struct PinnedReader {
         Pool::Pin pin;
         std::unique_ptr<PoolDevices> devices;
+        std::uint64_t layout;  // of the pool's own devices, when these were opened
     };
     void accept_control();
     void converse(ControlConnection& connection);
     Result<PoolAnswer> execute(const PoolRequest& request, std::optional<PinnedReader>& pinned,
                                std::vector<std::byte>& following);
     Result<PoolAnswer> pin(std::optional<PinnedReader>& pinned, std::vector<std::byte>& following);
-    static Result<PoolAnswer> read(PinnedReader& pinned, const ReadMetadataRequest& request,
-                                   std::vector<std::byte>& following);
+    Result<> open_pinned(PinnedReader& pinned);
+    Result<PoolAnswer> read(PinnedReader& pinned, const ReadMetadataRequest& request,
+                            std::vector<std::byte>& following);
     void remember_exports();
     // As for a command: in turn, and not once the server ends.
     Result<PoolAnswer> execute_own(const PoolRequest& request);
@@ -157,6 +160,7 @@ private:
     std::unique_ptr<ServedPool> served_;
     std::unique_ptr<ServedExports> exports_;
     std::unique_ptr<PoolOwner> owner_;
+    std::unique_ptr<ServedMove> mover_;
     EventLog events_;
     std::unique_ptr<PoolKeeper> keeper_;
     std::chrono::seconds idle_limit_{};  // without ever having been asked to activate anything
@@ -201,6 +205,8 @@ Result<> Server::open(const std::string& pool_uuid) {
     served_ = std::make_unique<ServedPool>(reactor_, *local_);
     exports_ = std::make_unique<ServedExports>(reactor_, *nbd_, environment_.nbd_socket(pool_uuid));
     owner_ = std::make_unique<PoolOwner>(control_session_, *served_, pool_, exports_.get());
+    mover_ =
+        std::make_unique<ServedMove>(control_session_, *served_, group_, pool_, request_mutex_);
     TRY(start_keeper(config));
     control_socket_ = TRY(listen_on(environment_.control_socket(pool_uuid)));
     reactor_.watch(control_socket_.get(), EPOLLIN, [this](std::uint32_t) { accept_control(); });
@@ -381,6 +387,8 @@ Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<Pin
         return read(*pinned, *read_request, following);
     }
     if (std::holds_alternative<StatusRequest>(request.what)) return owner_->status();
+    if (const auto* piece = std::get_if<MovePieceRequest>(&request.what))
+        return mover_->move(*piece);
     const std::scoped_lock lock(request_mutex_);
     auto answer = owner_->execute(request);
     if (std::holds_alternative<RefreshRequest>(request.what)) keeper_->reload();
@@ -413,23 +421,25 @@ Result<PoolAnswer> Server::pin(std::optional<PinnedReader>& pinned,
         taken = pool.pin();
         blocks = pool.status().metadata_size.n;
     });
-    const Pool::Pin pin = TRY(std::move(taken));
-    std::unique_ptr<PoolDevices> devices;
-    {
-        const std::scoped_lock lock(request_mutex_);
-        auto opened = PoolDevices::open(control_session_, group_, pool_, false, nullptr, false);
-        if (!opened) {
-            served_->call([&](Pool& pool, PoolDevices&) { pool.unpin(pin); });
-            return std::move(opened).error();
-        }
-        devices = std::move(*opened);
+    PinnedReader reader{TRY(std::move(taken)), nullptr, 0};
+    if (auto opened = open_pinned(reader); !opened) {
+        served_->call([&](Pool& pool, PoolDevices&) { pool.unpin(reader.pin); });
+        return std::move(opened).error();
     }
-    pinned.emplace(PinnedReader{pin, std::move(devices)});
+    const Pool::Pin& pin = pinned.emplace(std::move(reader)).pin;
     PoolAnswer answer;
     answer.metadata_blocks = blocks;
     answer.bytes_following = pin.superblock.size();
     following.assign(pin.superblock.begin(), pin.superblock.end());
     return answer;
+}
+
+// With the turn, so that no piece of the metadata changes hands meanwhile.
+Result<> Server::open_pinned(PinnedReader& pinned) {
+    const std::scoped_lock lock(request_mutex_);
+    pinned.layout = local_->devices().layout();
+    pinned.devices = TRY(PoolDevices::open(control_session_, group_, pool_, false, nullptr, false));
+    return {};
 }
 
 Result<PoolAnswer> Server::read(PinnedReader& pinned, const ReadMetadataRequest& request,
@@ -439,8 +449,18 @@ Result<PoolAnswer> Server::read(PinnedReader& pinned, const ReadMetadataRequest&
                                                          request.count, read_blocks_max));
     }
     following.resize(request.count * metadata_block_bytes);
-    TRY(read_now(pinned.devices->metadata(),
-                 Sector(request.first * (metadata_block_bytes / sector_bytes)), following));
+    for (;;) {
+        auto outcome =
+            read_now(pinned.devices->metadata(),
+                     Sector(request.first * (metadata_block_bytes / sector_bytes)), following);
+        // The layout changes before anybody else gets the places given up: what was read while it
+        // is as it was is the pool's.
+        if (pinned.layout == local_->devices().layout()) {
+            TRY(std::move(outcome));
+            break;
+        }
+        TRY(open_pinned(pinned));
+    }
     PoolAnswer answer;
     answer.bytes_following = following.size();
     return answer;

@@ -146,8 +146,9 @@ Result<> PvLog::scan(Visit&& visit) {
 template <class Visit>
 Result<> PvLog::scan_on(Visit&& visit) {
     const Sector end = half_at(generation_) + half_;
-    constexpr std::uint64_t window_bytes = 64 * 1024;
-    while (tail_ < end) {
+    // Mostly there is the marked record and nothing behind it.
+    std::uint64_t window_bytes = 2 * block_bytes;
+    for (; tail_ < end; window_bytes = 64 * 1024) {
         std::optional<Blocks> window(std::in_place,
                                      std::min(window_bytes, to_bytes(end - tail_).n));
         TRY(read_now(device_, tail_, window->span()));

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/exclusive.h"
+#include "libvm/kept_metadata.h"
 #include "libvm/merges.h"
 #include "libvm/pool_access.h"
 #include "libvm/tags.h"
@@ -166,6 +167,7 @@ Result<std::unique_ptr<GroupView>> read_group(Catalog& catalog, GroupRow group,
     view->segments = TRY(catalog.segments(id));
     view->pools = TRY(catalog.pools(id));
     view->spare = TRY(catalog.spare(id));
+    view->kept = TRY(kept_metadata(catalog, id));
     view->last_change = TRY(catalog.last_change(id));
     if ((wanted.needs & needs_counts) != 0) TRY(read_counts(catalog, *view));
     if ((wanted.needs & needs_tags) != 0) TRY(read_tags(catalog, *view));
@@ -197,6 +199,9 @@ void each_volume(const GroupView& view, Each&& each) {
         each(
             view.spare->name,
             ReportRow{.in = &view, .lv = &*view.spare, .part = SegmentRole::spare, .hidden = true});
+    for (const LvRow& kept : view.kept)
+        each(kept.name,
+             ReportRow{.in = &view, .lv = &kept, .part = SegmentRole::spare, .hidden = true});
 }
 
 void add_volumes(const GroupView& view, const RowsWanted& wanted, std::vector<ReportRow>& rows,
@@ -248,6 +253,9 @@ void add_pv_segments(const GroupView& view, const PvRow& pv, std::vector<ReportR
             row.lv = &pool->second->lv;
         } else if (view.spare && view.spare->id == s.lv_id) {
             row.lv = &*view.spare;
+        } else {
+            const auto kept = std::ranges::find(view.kept, s.lv_id, &LvRow::id);
+            if (kept != view.kept.end()) row.lv = &*kept;
         }
         row.hidden = row.lv != nullptr;
         rows.push_back(row);

@@ -37,6 +37,7 @@ struct GroupView {
     // All, or those asked for and their relatives.
     std::vector<ThinRow> thins;
     std::optional<LvRow> spare;
+    std::vector<LvRow> kept{};  // kept_metadata.h
     std::int64_t last_change = 0;
 
     ById<const PvRow*> pv_of;

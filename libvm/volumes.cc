@@ -211,10 +211,16 @@ Result<Bytes> volume_size(const GroupRow& group, const PoolRow& pool, Bytes size
     return Bytes(divide_up(size.n, unit) * unit);
 }
 
+// Of sizes, in extents of 128 KiB.
+constexpr std::uint64_t max_sum = (std::uint64_t{1} << 46) - 1;
+
 Result<std::vector<std::string>> overcommit_warnings(Session& session, const GroupRow& group,
                                                      const PoolRow& pool, bool protected_) {
-    Bytes volumes(0);
-    for (const ThinRow& volume : TRY(session.catalog.thins(group.id))) volumes += volume.size;
+    // In extents of 128 KiB, the smallest there are: a sum of bytes might not fit. Summed up where
+    // they lie, for there may be a hundred thousand.
+    const auto sum = TRY(session.catalog.database().number(
+        "SELECT sum(size_bytes >> 17) FROM thin WHERE vg_id = ?", group.id));
+    const Bytes volumes(std::min(static_cast<std::uint64_t>(sum.value_or(0)), max_sum) << 17);
     const auto pools = TRY(session.catalog.pools(group.id));
     Bytes pool_sizes(0);
     Bytes own(0);

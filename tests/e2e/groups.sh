@@ -121,3 +121,24 @@ tvgchange -aay >/dev/null
 tvgchange -an >/dev/null
 head_of_a() { tvchange -ay vg0/a; head_of "$(uri vg0/a)" 62914560; tvchange -an vg0; }
 head_of_a | same - written
+
+# Physical volumes that are gone: the empty ones leave; what lay on others goes by force only.
+truncate -s 64M m0.img m1.img m2.img m3.img
+tvgcreate -s 1m vg9 m0.img m1.img m2.img m3.img >/dev/null
+says 'already consistent' tvgreduce --removemissing vg9
+tvcreate -L 20m --poolmetadatasize 2m -V 16m -T vg9/whole -n w m2.img >/dev/null 2>&1
+tvcreate -L 20m --poolmetadatasize 2m -V 16m -T vg9/partial -n p m0.img >/dev/null 2>&1
+tvpvmove -n whole m0.img m2.img >/dev/null 2>&1 || true
+rm m0.img m1.img
+tvgreduce --test --removemissing --force vg9 >/dev/null 2>&1
+[ "$(tvs --noheadings -o lv_name vg9 | xargs)" = "p partial w whole" ] || fail "--test: $(tvs vg9)"
+fails 3 'is for --removemissing' tvgreduce --force vg9 m0.img
+if tvgreduce --removemissing vg9 >out 2>err; then fail "partial pools were taken for nothing"; fi
+grep -q 'Partial LV vg9/partial needs' err || fail "$(cat err)"
+grep -q 'Removed missing ".*m1.img"' out || fail "$(cat out err)"
+[ "$(tvpvs --noheadings -o pv_name -S vg_name=vg9 | wc -l)" = 3 ] || fail "$(tvpvs)"
+says 'Removed missing ".*m0.img"' tvgreduce --removemissing --force vg9
+[ "$(tvs --noheadings -o lv_name vg9 | xargs)" = "w whole" ] || fail "$(tvs vg9)"
+[ "$(tvgck vg9)" = "" ] || fail "$(tvgck vg9)"
+tvchange -ay vg9/w
+tvchange -an vg9/w

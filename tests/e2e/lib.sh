@@ -18,8 +18,11 @@ finish() {
   trap - EXIT
   # Whatever the test was about: it leaves sound pools.
   [ $status != 0 ] || judge_all || status=1
-  [ $status = 0 ] || echo "FAILED: $0 (see above)" >&2
-  local pid
+  local pid log
+  if [ $status != 0 ]; then
+    for log in "$THINVOL_RUN_DIR"/*.log; do [ ! -s "$log" ] || tail -n 5 "$log" >&2; done
+    echo "FAILED: $0 (see above)" >&2
+  fi
   for pid in $(tvs --noheadings -o server_pid 2>/dev/null | sort -u); do
     kill -9 "$pid" 2>/dev/null || true
   done

@@ -37,3 +37,16 @@ tvextend -L +1m vg0/pool0 >/dev/null
 [ "$(used 1)" = "$before" ] || fail "extents of a physical volume that is not allocatable"
 [ "$(tvgck)" = "" ]
 judge vg0/pool0
+
+# All that is free for data: without what is for metadata only, which find their room there.
+truncate -s 101M pv3.img pv4.img pv5.img
+tvgcreate -s 1m vg1 pv3.img pv4.img pv5.img >/dev/null
+tvpvchange --addtag metadata pv5.img >/dev/null
+tvcreate -l 100%FREE --poolmetadatasize 4m -T vg1/pool0 >/dev/null
+[ "$(field lv_size vg1/pool0)" = 200.00m ] || fail "$(field lv_size vg1/pool0)"
+[ "$(used 5)" = 8.00 ] || fail "metadata: $(tvpvs -o +pv_used)"
+tvremove -y vg1/pool0 >/dev/null
+tvcreate -l 50%FREE --poolmetadatasize 4m -T vg1/pool0 >/dev/null
+[ "$(field lv_size vg1/pool0)" = 100.00m ] || fail "$(field lv_size vg1/pool0)"
+tvextend -l +100%FREE vg1/pool0 >/dev/null
+[ "$(field lv_size vg1/pool0)" = 200.00m ] || fail "$(field lv_size vg1/pool0)"

@@ -71,9 +71,19 @@ says '3 volumes' tvrestore -y -i now.xml vg0/pool0
 tvdump vg0/pool0 | same - now.xml
 
 # As lvconvert does it, and back; what is on the spare is taken only if it agrees too.
-says '3 volumes' tvconvert -y --repair vg0/pool0
-says 'has the metadata that were on' tvconvert -y --swapmetadata vg0/pool0
+tvremove -y vg0/pool0_meta0 vg0/pool0_meta1 vg0/pool0_meta2 >/dev/null
+says '3 volumes.*the old metadata are vg0/pool0_meta0' tvconvert -y --repair vg0/pool0
+tvs -a --noheadings -o lv_name vg0 | grep -q '\[pool0_meta0\]' || fail "$(tvs -a vg0)"
+tvs -a --noheadings -o lv_name vg0 | grep -q '_pmspare\]' || fail "no spare: $(tvs -a vg0)"
+[ "$(tvgck)" = "" ]
+says 'metadata that were on vg0/pool0_meta0' tvconvert -y --swapmetadata vg0/pool0
 tvdump vg0/pool0 | same - now.xml
+says 'are vg0/pool0_meta1' tvconvert -y --repair vg0/pool0
+says '"pool0_meta0" successfully removed' tvremove -y vg0/pool0_meta0
+says '"pool0_meta1" successfully removed' tvremove -y vg0/pool0_meta1
+fails 5 'Failed to find' tvremove -y vg0/pool0_meta1
+says '3 volumes' tvrestore -y -i now.xml vg0/pool0
+says 'has the metadata that were on .*_pmspare' tvconvert -y --swapmetadata vg0/pool0
 tvsnapshot -n later vg0/v >/dev/null
 fails 5 'the catalog has [0-9]+.*left as it was' tvconvert -y --swapmetadata vg0/pool0
 

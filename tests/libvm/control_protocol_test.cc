@@ -180,14 +180,15 @@ TEST_CASE("who is no server of a pool, or one of another version, is told apart"
 TEST_CASE("a socket is made for this user only, in place of what a dead server left") {
     Place place;
     { const UniqueFd dead = must(listen_on(place.path)); }
-    CHECK(ControlClient::connect(place.path).error().code == Errc::not_found);
+    CHECK(ControlClient::connect(place.path, std::chrono::seconds(5)).error().code ==
+          Errc::not_found);
     const UniqueFd listener = must(listen_on(place.path));
     struct stat st{};
     REQUIRE(::stat(place.path.c_str(), &st) == 0);
     CHECK(S_ISSOCK(st.st_mode));
     CHECK((st.st_mode & 0177) == 0);
     std::thread server = serve_one(listener, [](int fd) { must(send_hello(fd)); });
-    CHECK(ControlClient::connect(place.path).has_value());
+    CHECK(ControlClient::connect(place.path, std::chrono::seconds(5)).has_value());
     server.join();
 }
 
@@ -200,7 +201,8 @@ TEST_CASE("a socket that cannot be made is an error with its path") {
 
 TEST_CASE("a path longer than a socket may have is refused with the way out") {
     const std::filesystem::path path = "/tmp/" + std::string(200, 'x');
-    for (const Error& error : {listen_on(path).error(), ControlClient::connect(path).error()}) {
+    for (const Error& error :
+         {listen_on(path).error(), ControlClient::connect(path, std::chrono::seconds(5)).error()}) {
         CHECK(error.code == Errc::invalid_argument);
         CHECK_THAT(error.text, ContainsSubstring("THINVOL_RUN_DIR"));
     }
@@ -208,10 +210,12 @@ TEST_CASE("a path longer than a socket may have is refused with the way out") {
 
 TEST_CASE("nobody there, or somebody on the way out, is not found") {
     Place place;
-    CHECK(ControlClient::connect(place.path).error().code == Errc::not_found);
+    CHECK(ControlClient::connect(place.path, std::chrono::seconds(5)).error().code ==
+          Errc::not_found);
     const UniqueFd listener = must(listen_on(place.path));
     std::thread server = serve_one(listener, [](int) {});  // closes without a hello
-    CHECK(ControlClient::connect(place.path).error().code == Errc::not_found);
+    CHECK(ControlClient::connect(place.path, std::chrono::seconds(5)).error().code ==
+          Errc::not_found);
     server.join();
 }
 
@@ -222,7 +226,8 @@ TEST_CASE("a server that is none is not taken for one that is gone") {
         const std::string_view greeting = "220 mail";
         must(send_bytes(fd, std::as_bytes(std::span(greeting))));
     });
-    CHECK(ControlClient::connect(place.path).error().code == Errc::unsupported);
+    CHECK(ControlClient::connect(place.path, std::chrono::seconds(5)).error().code ==
+          Errc::unsupported);
     server.join();
 }
 
@@ -241,7 +246,7 @@ TEST_CASE("a request is asked and its answer comes back, with the bytes behind i
         must(receive_frame(fd));
         must(send_frame(fd, to_json(Result<PoolAnswer>(Error(Errc::busy, "in use")))));
     });
-    ControlClient client = must(ControlClient::connect(place.path));
+    ControlClient client = must(ControlClient::connect(place.path, std::chrono::seconds(5)));
     CHECK(must(client.ask({"r1", PinRequest{}})).bytes_following == 4);
     std::array<std::byte, 4> bytes{};
     must(client.receive(bytes));
@@ -264,7 +269,7 @@ TEST_CASE("an answer that is lost, damaged or too long is an error, never an ans
             must(receive_frame(fd));
             reply(fd);
         });
-        ControlClient client = must(ControlClient::connect(place.path));
+        ControlClient client = must(ControlClient::connect(place.path, std::chrono::seconds(5)));
         auto outcome = client.ask({"r", StatusRequest{}});
         server.join();
         REQUIRE_FALSE(outcome.has_value());

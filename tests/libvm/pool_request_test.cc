@@ -96,6 +96,7 @@ TEST_CASE("each request is understood as it was meant") {
     there_and_back(StatusRequest{});
     there_and_back(RefreshRequest{});
     there_and_back(PinRequest{});
+    CHECK(there_and_back(MovePieceRequest{6}).job_id == 6);
     const auto read = there_and_back(ReadMetadataRequest{max64, 17});
     CHECK(read.first == max64);
     CHECK(read.count == 17);
