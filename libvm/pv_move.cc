@@ -161,11 +161,14 @@ Result<> check_room(Session& session, const MoveJob& job, const PvRow& source) {
     const auto pvs = TRY(session.catalog.pvs(job.group.id));
     const auto free = TRY(FreeExtents::of(pvs, TRY(session.catalog.segments(job.group.id))));
     Extents room(0);
+    bool any = false;
     for (const PvRow& pv : pvs) {
         const bool target = job.targets.empty() || std::ranges::count(job.targets, pv.uuid) > 0;
-        if (pv.id != source.id && target) room += free.on(pv.id);
+        if (pv.id == source.id || !target) continue;
+        any = true;
+        room += free.on(pv.id);
     }
-    if (wanted <= room) return {};
+    if (wanted <= room || !any) return {};  // reserve_piece() says what is missing
     return Error(Errc::out_of_space,
                  fmt::format("{} extents of {} are to be moved, and {} are free on the physical "
                              "volumes they may go to: tvgextend {} adds more",

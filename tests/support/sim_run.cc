@@ -204,7 +204,9 @@ void SimRun::io_done(Operation& op) {
                              error.text));
         return;
     }
-    if (op.changes) op.life->oracle->ended(op.change, now, op.io.fua);
+    // A pool that may not change takes a discard and does nothing.
+    const bool ignored = op.io.kind == IoKind::discard && pool_->mode() >= PoolMode::read_only;
+    if (op.changes && !ignored) op.life->oracle->ended(op.change, now, op.io.fua);
     if (op.io.kind == IoKind::flush) {
         op.life->oracle->flushed(op.began, now);
         ++flushes_answered_;
