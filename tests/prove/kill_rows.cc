@@ -42,6 +42,7 @@ constexpr KillStep script[] = {
     {"tvextend -L 32m vg0/pool0", true},
     {"tvextend --poolmetadatasize 8m vg0/pool0", true},
     {"tvextend -L 48m vg0/v", true},
+    {"tvpvmove p1", true, false, nullptr, true},
     {"tvsnapshot --group -n {origin}-g vg0/v vg0/s1", true},
     {"tvchange --addtag nightly vg0/v"},
     {"tvconvert --merge vg0/v-g"},
