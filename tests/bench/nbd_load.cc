@@ -275,12 +275,19 @@ private:
 
 using Connections = std::vector<std::unique_ptr<Connection>>;
 
-void wait_for_any(const Connections& connections) {
+// Receives what has come, once something has.
+void receive_any(const Connections& connections) {
+    // One connection waits in recv() itself, which saves a system call.
+    if (connections.size() == 1 && !connections.front()->wants_to_send())
+        return connections.front()->receive(true);
     std::vector<pollfd> wanted;
-    for (const auto& c : connections)
-        wanted.push_back(
-            {c->socket(), static_cast<short>(POLLIN | (c->wants_to_send() ? POLLOUT : 0)), 0});
+    for (const auto& c : connections) {
+        const int events = POLLIN | (c->wants_to_send() ? POLLOUT : 0);
+        wanted.push_back({c->socket(), static_cast<short>(events), 0});
+    }
     ::poll(wanted.data(), wanted.size(), -1);
+    for (std::size_t i = 0; i < wanted.size(); ++i)
+        if ((wanted[i].revents & ~POLLOUT) != 0) connections[i]->receive(false);
 }
 
 int run(const std::string& path, const std::string& name, const Work& work,
@@ -299,10 +306,7 @@ int run(const std::string& path, const std::string& name, const Work& work,
             busy = busy || !c->idle();
         }
         if (!busy) break;
-        // One connection waits in recv() itself, which saves a system call.
-        const bool alone = connections.size() == 1 && !connections.front()->wants_to_send();
-        if (!alone) wait_for_any(connections);
-        for (const auto& c : connections) c->receive(alone);
+        receive_any(connections);
     }
     const double took = seconds_since(began);
     std::uint64_t done = 0;
