@@ -36,7 +36,8 @@ class Pool(Thinvol):
 
     def activate(self, name="v"):
         self.run("tvchange", "-ay", f"vg0/{name}")
-        self.socket = self.run("tvs", "--noheadings", "-o", "uri", f"vg0/{name}").split("socket=")[1]
+        uri = self.run("tvs", "--noheadings", "-o", "uri", f"vg0/{name}")
+        self.socket = uri.split("socket=")[1]
         self.export = name
 
     def map_blocks(self, blocks):
@@ -111,7 +112,8 @@ def main():
             server.activate()
             measure(server, options, results, "mappings", f"{millions} million")
         with_pool(blocks * CHUNK, blocks * CHUNK, mapped)
-    print("| 4 KiB random read, qd 32 | | thousand a second | server's peak MiB |\n|---|---|---:|---:|")
+    print("| 4 KiB random read, qd 32 | | thousand a second | server's peak MiB |")
+    print("|---|---|---:|---:|")
     for row in ("clients", "volumes in use", "pool", "mappings"):
         for value in results.rows[row]:
             print(f"| {row} | {value} | {results.of(row, value) / 1e3:.0f} "
