@@ -1,5 +1,5 @@
-// `thinvol config`: the settings that hold, for the environment, a group or a pool, and where each
-// comes from; what one means; whether a file is right; a file to begin with.
+// `thinvol config`: the settings that hold, for the environment, a group, a pool or a volume, and
+// where each comes from; what one means; whether a file is right; a file to begin with.
 #include <nlohmann/json.hpp>
 
 #include "commands/invocation.h"
@@ -18,8 +18,8 @@ constexpr OptionSpec options[] = {
     {"template", 0, Value::none, "A whole file with each setting explained and commented out."},
 };
 constexpr OperandSpec operands[] = {
-    {"VG|VG/Pool|FILE", Value::group_or_volume, "For which group or pool; with --validate, a file.",
-     false},
+    {"VG|VG/LV|FILE", Value::group_or_volume,
+     "For which group, pool or volume; with --validate, a file.", false},
 };
 constexpr Conflict conflicts[] = {{"json", "template"},    {"json", "validate"},
                                   {"json", "explain"},     {"explain", "validate"},
@@ -54,8 +54,10 @@ Result<Config> config_wanted(const Invocation& call) {
     const std::string& operand = call.operands().front();
     if (operand.find('/') == std::string::npos)
         return Config::load(session, TRY(session.catalog.find_group(operand)).id);
-    const FoundPool found = TRY(find_pool(session, operand));
-    return Config::load(session, found.group.id, found.pool.lv.id);
+    const FoundVolume found = TRY(find_volume(session, operand));
+    if (found.lv.kind == LvKind::pool) return Config::load(session, found.group.id, found.lv.id);
+    const ThinRow thin = TRY(session.catalog.thin(found.lv.id));
+    return Config::load(session, found.group.id, thin.pool_id, thin.lv.id);
 }
 
 void explain(Invocation& call, const SettingSpec& spec, const Config& config) {

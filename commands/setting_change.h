@@ -1,4 +1,4 @@
-// setting_change: tvchange --setting and --unset, for groups and pools.
+// setting_change: tvchange --setting and --unset, for groups, pools and volumes.
 //
 // Units       none
 // Invariants  all of a command's settings are stored, or none
@@ -12,9 +12,11 @@
 namespace thinvol {
 
 inline constexpr OptionSpec setting_option{
-    "setting", 0, Value::setting, "A setting for the group or pool alone (thinvol config).", true};
+    "setting", 0, Value::setting, "A setting for the group, pool or volume alone (thinvol config).",
+    true};
 inline constexpr OptionSpec unset_option{
-    "unset", 0, Value::setting_key, "The group or pool follows thinvol.toml again in this.", true};
+    "unset", 0, Value::setting_key,
+    "The group, pool or volume follows what is above it again in this.", true};
 
 int change_settings(Invocation& call);
 

@@ -28,6 +28,7 @@ std::string_view name_of(SettingSource source) {
         case SettingSource::file: return "file";
         case SettingSource::group: return "group";
         case SettingSource::pool: return "pool";
+        case SettingSource::volume: return "volume";
         case SettingSource::command: return "command";
     }
     return "";
@@ -49,15 +50,18 @@ Result<Config> Config::load(const Environment& environment) {
     return config;
 }
 
-Result<Config> Config::load(Session& session, std::int64_t vg_id, std::int64_t pool_id) {
+Result<Config> Config::load(Session& session, std::int64_t vg_id, std::int64_t pool_id,
+                            std::int64_t thin_lv_id) {
     Config config;
     TRY(config.add_file(session.environment));
-    for (const Assignment& a : TRY(stored_settings(session.catalog, vg_id, 0)))
-        config.set(a, SettingSource::group);
-    if (pool_id != 0) {
-        for (const Assignment& a : TRY(stored_settings(session.catalog, vg_id, pool_id)))
-            config.set(a, SettingSource::pool);
-    }
+    const auto add_stored = [&](std::int64_t lv_id, SettingSource source) -> Result<> {
+        for (const Assignment& a : TRY(stored_settings(session.catalog, vg_id, lv_id)))
+            config.set(a, source);
+        return {};
+    };
+    TRY(add_stored(0, SettingSource::group));
+    if (pool_id != 0) TRY(add_stored(pool_id, SettingSource::pool));
+    if (thin_lv_id != 0) TRY(add_stored(thin_lv_id, SettingSource::volume));
     TRY(config.add_options(session.environment));
     return config;
 }
@@ -98,6 +102,21 @@ std::vector<unsigned> Config::warning_levels() const {
 }
 
 // A key that this program does not know was a newer one's, and is left to it.
+Result<std::unordered_map<std::int64_t, std::vector<Assignment>>> stored_settings(
+    Catalog& catalog, std::int64_t vg_id) {
+    Statement statement = TRY(catalog.database().prepare(
+        "SELECT key, value, ifnull(lv_id, 0) FROM setting WHERE vg_id = ?"));
+    statement.bind(vg_id);
+    std::unordered_map<std::int64_t, std::vector<Assignment>> stored;
+    while (TRY(statement.step())) {
+        const auto spec = find_setting(statement.text(0));
+        if (!spec) continue;
+        auto value = TRY(within("catalog", parse_setting(**spec, statement.text(1))));
+        stored[statement.integer(2)].push_back({*spec, std::move(value)});
+    }
+    return stored;
+}
+
 Result<std::vector<Assignment>> stored_settings(Catalog& catalog, std::int64_t vg_id,
                                                 std::int64_t lv_id) {
     Statement statement = TRY(catalog.database().prepare(
@@ -113,10 +132,10 @@ Result<std::vector<Assignment>> stored_settings(Catalog& catalog, std::int64_t v
     return stored;
 }
 
-Result<> store_setting(Catalog& catalog, std::int64_t vg_id, std::int64_t lv_id,
+Result<> store_setting(Catalog& catalog, std::int64_t vg_id, std::int64_t lv_id, SettingScope what,
                        const Assignment& assignment) {
     const SettingSpec& spec = *assignment.spec;
-    if (spec.scope < (lv_id == 0 ? SettingScope::group : SettingScope::pool))
+    if (spec.scope < what)
         return Error(Errc::invalid_argument,
                      fmt::format("{} can only be set in: {}", spec.key, name_of(spec.scope)));
     TRY(forget_setting(catalog, vg_id, lv_id, spec));
@@ -130,6 +149,14 @@ Result<> forget_setting(Catalog& catalog, std::int64_t vg_id, std::int64_t lv_id
                         const SettingSpec& spec) {
     return catalog.database().run(fmt::format("DELETE FROM setting{} AND key = ?", of_object),
                                   vg_id, lv_id, spec.key);
+}
+
+Result<> copy_setting(Catalog& catalog, std::int64_t from_lv_id, std::int64_t to_lv_id,
+                      std::string_view key) {
+    return catalog.database().run(
+        "INSERT INTO setting(vg_id, lv_id, key, value) "
+        "SELECT vg_id, ?, key, value FROM setting WHERE lv_id = ? AND key = ?",
+        to_lv_id, from_lv_id, key);
 }
 
 }  // namespace thinvol

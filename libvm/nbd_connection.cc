@@ -49,7 +49,11 @@ bool changes(Command command) {
 }  // namespace
 
 NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket)
-    : server_(server), socket_(std::move(socket)), negotiation_(server), input_(input_bytes) {
+    : server_(server),
+      socket_(std::move(socket)),
+      peer_(peer_at(socket_.get())),
+      negotiation_(server, peer_),
+      input_(input_bytes) {
     events_ = EPOLLIN;
     server_.reactor_.watch(socket_.get(), events_,
                            [this](std::uint32_t events) { on_event(events); });
@@ -125,6 +129,9 @@ bool NbdConnection::secure() {
         close();
         return true;
     }
+    TlsChannel::Identity identity = tls_->identity();
+    peer_.certificate = std::move(identity.certificate);
+    peer_.key = std::move(identity.key);
     negotiation_ = NbdNegotiation::secured(negotiation_);
     state_ = State::negotiating;
     readable_ = true;
@@ -315,7 +322,7 @@ NbdConnection::Refusal NbdConnection::check(const Header& header) const {
     const bool inside = header.offset <= size && header.length <= size - header.offset;
     if (server_.shutting_down()) return {nbd::error_shutdown, "the server is shutting down"};
     if (const Refusal refusal = check_flags(header); refusal.error != 0) return refusal;
-    if (changes(header.command) && volume.read_only)
+    if (changes(header.command) && (volume.read_only || !agreed_.may_write))
         return {nbd::error_perm, "the export is read-only"};
     if (header.command == Command::read && header.length > server_.limits_.payload) {
         const bool whole = (header.flags & nbd::command_df) != 0;

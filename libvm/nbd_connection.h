@@ -91,6 +91,7 @@ private:
     UniqueFd socket_;
     State state_ = State::negotiating;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+    NbdPeer peer_;
     NbdNegotiation negotiation_;
     std::unique_ptr<TlsChannel> tls_;  // null: in the clear
     NbdAgreement agreed_;

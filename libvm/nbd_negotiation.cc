@@ -41,14 +41,15 @@ bool matches(std::string_view query, std::string_view context, bool listing) {
 
 }  // namespace
 
-NbdNegotiation::NbdNegotiation(NbdServer& server) : server_(&server), output_(18) {
+NbdNegotiation::NbdNegotiation(NbdServer& server, const NbdPeer& peer)
+    : server_(&server), peer_(&peer), output_(18) {
     std::byte* p = store_be(output_.data(), nbd::magic_greeting);
     p = store_be(p, nbd::magic_option);
     store_be<std::uint16_t>(p, nbd::flag_fixed_newstyle | nbd::flag_no_zeroes);
 }
 
 NbdNegotiation NbdNegotiation::secured(const NbdNegotiation& before) {
-    NbdNegotiation after(*before.server_);
+    NbdNegotiation after(*before.server_, *before.peer_);
     after.output_.clear();
     after.secure_ = true;
     after.greeted_ = true;
@@ -151,11 +152,26 @@ void NbdNegotiation::reply(nbd::Reply type, std::string_view text) {
     reply(type, std::as_bytes(std::span(text)));
 }
 
-NbdExport* NbdNegotiation::find(std::string_view name) { return server_->find(name); }
+NbdRight NbdNegotiation::right_to(const NbdExport& exported) const {
+    return exported.policy.access.right_of(*peer_);
+}
+
+// An empty name means the default: where there is one export, that.
+NbdExport* NbdNegotiation::find(std::string_view name) const {
+    NbdExport* found = nullptr;
+    for (const auto& [id, exported] : server_->exports()) {
+        if ((!name.empty() && exported->name != name) || right_to(*exported) == NbdRight::none)
+            continue;
+        if (found != nullptr) return nullptr;
+        found = exported.get();
+    }
+    return found;
+}
 
 void NbdNegotiation::list(Data data) {
     if (!data.empty()) return reply(nbd::Reply::invalid);
     for (const auto& [id, exported] : server_->exports()) {
+        if (right_to(*exported) == NbdRight::none) continue;
         std::vector<std::byte> entry(4 + exported->name.size());
         std::byte* p = store_be(entry.data(), static_cast<std::uint32_t>(exported->name.size()));
         std::memcpy(p, exported->name.data(), exported->name.size());
@@ -183,7 +199,8 @@ std::uint16_t NbdNegotiation::transmission_flags(const NbdExport& exported) cons
     std::uint16_t flags = nbd::has_flags | nbd::send_flush | nbd::send_fua | nbd::send_trim |
                           nbd::send_write_zeroes | nbd::can_multi_conn | nbd::send_cache |
                           nbd::send_fast_zero;
-    if (exported.volume->read_only) flags |= nbd::read_only;
+    if (exported.volume->read_only || right_to(exported) != NbdRight::write)
+        flags |= nbd::read_only;
     if (agreement_.replies != NbdReplies::simple) flags |= nbd::send_df;
     return flags;
 }
@@ -255,6 +272,7 @@ void NbdNegotiation::export_name(Data data) {
 void NbdNegotiation::agree(NbdExport& exported) {
     if (find(contexts_of_) != &exported) agreement_.allocation = agreement_.sharing = false;
     agreement_.exported = &exported;
+    agreement_.may_write = right_to(exported) == NbdRight::write;
     state_ = State::agreed;
 }
 

@@ -10,6 +10,7 @@
 //             (2) an option's data are bounded, and so is the number of options
 //             (3) where TLS is required nothing but STARTTLS and ABORT is listened to without it;
 //                 nothing said before it survives it
+//             (4) an export that the client may not see is as one that does not exist
 // Errors      none: the client is told
 // Threads     the reactor's
 // Source      NetworkBlockDevice/nbd doc/proto.md
@@ -19,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "libvm/nbd_access.h"
 #include "libvm/nbd_request.h"
 
 namespace thinvol {
@@ -27,7 +29,8 @@ class NbdServer;
 
 class NbdNegotiation {
 public:
-    explicit NbdNegotiation(NbdServer& server);
+    // `peer` may be known better after the handshake.
+    NbdNegotiation(NbdServer& server, const NbdPeer& peer);
     // What follows a TLS handshake.
     static NbdNegotiation secured(const NbdNegotiation& before);
 
@@ -57,11 +60,13 @@ private:
     void send_infos(const NbdExport& exported, Data asked);
     void reply(nbd::Reply type, Data data = {});
     void reply(nbd::Reply type, std::string_view text);
-    NbdExport* find(std::string_view name);
+    NbdRight right_to(const NbdExport& exported) const;
+    NbdExport* find(std::string_view name) const;
     std::uint16_t transmission_flags(const NbdExport& exported) const;
     void agree(NbdExport& exported);
 
     NbdServer* server_;
+    const NbdPeer* peer_;
     State state_ = State::choosing;
     bool secure_ = false;
     bool greeted_ = false;  // the client's flags came

@@ -31,6 +31,7 @@ enum class NbdReplies { simple, structured, extended };
 // What client and server agreed on before the first request.
 struct NbdAgreement {
     NbdExport* exported = nullptr;
+    bool may_write = false;
     NbdReplies replies = NbdReplies::simple;
     bool allocation = false;  // contexts selected
     bool sharing = false;

@@ -86,21 +86,13 @@ std::uint32_t NbdServer::preferred_block() const {
                : std::uint32_t{65536};
 }
 
-NbdExport* NbdServer::find(std::string_view name) {
-    // An empty name means the default: where there is one export, that.
-    if (name.empty() && exports_.size() == 1) return exports_.begin()->second.get();
-    for (auto& [id, exported] : exports_) {
-        if (exported->name == name) return exported.get();
-    }
-    return nullptr;
-}
-
-Result<> NbdServer::add(const ThinRow& row) {
+Result<> NbdServer::add(const ThinRow& row, NbdPolicy policy) {
     if (exports_.contains(row.lv.id)) return {};
     auto exported = std::make_unique<NbdExport>();
     exported->lv_id = row.lv.id;
     exported->name = row.lv.name;
     exported->thin_id = row.thin_id;
+    exported->policy = std::move(policy);
     if (!row.external_origin.empty())
         exported->external_origin = TRY(open_external_origin(row.external_origin));
     exported->volume = TRY(pool_.open_volume(row.thin_id, row.size, row.lv.read_only,
@@ -132,6 +124,11 @@ void NbdServer::update(const ThinRow& row) {
     it->second->name = row.lv.name;
     it->second->volume->size = row.size;
     it->second->volume->read_only = row.lv.read_only;
+}
+
+void NbdServer::set_policy(std::int64_t lv_id, NbdPolicy policy) {
+    const auto it = exports_.find(lv_id);
+    if (it != exports_.end()) it->second->policy = std::move(policy);
 }
 
 }  // namespace thinvol

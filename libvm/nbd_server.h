@@ -19,6 +19,7 @@
 
 #include "engine/pool.h"
 #include "libvm/catalog.h"
+#include "libvm/nbd_policy.h"
 #include "libvm/payload_buffers.h"
 #include "libvm/reactor.h"
 #include "libvm/tls_channel.h"
@@ -43,6 +44,7 @@ struct NbdExport {
     std::unique_ptr<BlockQueue> external_origin{};
     Volume* volume = nullptr;
     ThinId thin_id{};
+    NbdPolicy policy{};
     std::uint32_t clients = 0;  // past negotiation
 };
 
@@ -59,14 +61,15 @@ public:
     void stop_listening();
     void set_limits(const NbdLimits& limits) { limits_ = limits; }
     const NbdLimits& limits() const { return limits_; }
-    Result<> add(const ThinRow& volume);
+    Result<> add(const ThinRow& volume, NbdPolicy policy);
     Result<> remove(std::int64_t lv_id);
     Result<> check_unused(std::int64_t lv_id) const;
     void update(const ThinRow& volume);
+    // Holds for who connects from now on.
+    void set_policy(std::int64_t lv_id, NbdPolicy policy);
     bool has(std::int64_t lv_id) const { return exports_.contains(lv_id); }
     bool empty() const { return exports_.empty(); }
     const std::map<std::int64_t, std::unique_ptr<NbdExport>>& exports() const { return exports_; }
-    NbdExport* find(std::string_view name);
     std::uint32_t preferred_block() const;
 
     // Sends what is answered; part of the reactor's work. True if anything was sent.

@@ -107,6 +107,9 @@ void PoolKeeper::load_settings(bool now) {
     settings_failure_.clear();
     config_ = std::move(*config);
     use_settings();
+    if (now) return;  // as part of a request
+    const auto refreshed = server_.ask(new_request(RefreshRequest{}));
+    if (!refreshed) log_once("settings", refreshed.error().text, settings_failure_);
 }
 
 void PoolKeeper::use_settings() {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "libvm/config.h"
 #include "libvm/group_log.h"
 #include "libvm/merges.h"
 #include "libvm/placement.h"
@@ -209,6 +210,7 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const MakeVolumesRe
             origin = from.thin_id;
         }
         const std::int64_t lv_id = TRY(catalog.add_thin(row));
+        if (origin) TRY(copy_setting(catalog, row.origin_id, lv_id, "nbd.access"));
         for (const std::string& tag : wanted.tags) TRY(add_tag(catalog, {vg.id, 0, lv_id}, tag));
         make.volumes.push_back({lv_id, row.thin_id, origin});
         answer.names.push_back(row.lv.name);
@@ -427,6 +429,7 @@ Result<PoolAnswer> PoolOwner::replace(const std::string& id, const ThinRow& want
             kept.skip_activation = true;
             TRY(catalog.set_next_thin_id(pool_id_, pool.next_thin_id + 1));
             merged.kept_id = TRY(catalog.add_thin(kept));
+            TRY(copy_setting(catalog, origin.lv.id, merged.kept_id, "nbd.access"));
             answer.names.push_back(kept.lv.name);
         }
         const PendingRow pending = TRY(begin(std::move(transaction), pool, id, merged, answer));
@@ -498,9 +501,13 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const RefreshRequest&)
         set = pool.set_features(features);
     });
     TRY(std::move(set));
+    Result<> applied;
     for (const ThinRow& volume : TRY(session_.catalog.thins_of_pool(pool_id_))) {
-        if (exports_->has(volume.lv.id)) exports_->update(volume);
+        if (!exports_->has(volume.lv.id)) continue;
+        exports_->update(volume);
+        if (auto one = exports_->apply_settings(volume); !one) applied = std::move(one);
     }
+    TRY(std::move(applied));
     return PoolAnswer{};
 }
 

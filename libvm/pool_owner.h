@@ -32,6 +32,8 @@ public:
     virtual bool has(std::int64_t lv_id) = 0;
     virtual Result<> check_unused(std::int64_t lv_id) = 0;
     virtual void update(const ThinRow& volume) = 0;  // its name or size changed
+    // They may have changed.
+    virtual Result<> apply_settings(const ThinRow& volume) = 0;
     virtual std::vector<ActiveVolume> list() = 0;
 };
 

@@ -68,11 +68,12 @@ private:
 
 class ServedExports : public Exports {
 public:
-    ServedExports(Reactor& reactor, NbdServer& nbd, std::filesystem::path socket)
-        : reactor_(reactor), nbd_(nbd), socket_(std::move(socket)) {}
+    ServedExports(Reactor& reactor, NbdServer& nbd, Session& session, std::filesystem::path socket)
+        : reactor_(reactor), nbd_(nbd), session_(session), socket_(std::move(socket)) {}
 
     Result<> add(const ThinRow& v) override {
-        return there<Result<>>([&] { return nbd_.add(v); });
+        NbdPolicy policy = TRY(NbdPolicy::load(session_, v));
+        return there<Result<>>([&] { return nbd_.add(v, std::move(policy)); });
     }
     Result<> remove(std::int64_t id) override {
         return there<Result<>>([&] { return nbd_.remove(id); });
@@ -85,6 +86,11 @@ public:
     }
     void update(const ThinRow& v) override {
         reactor_.call([&] { nbd_.update(v); });
+    }
+    Result<> apply_settings(const ThinRow& v) override {
+        NbdPolicy policy = TRY(NbdPolicy::load(session_, v));
+        reactor_.call([&] { nbd_.set_policy(v.lv.id, std::move(policy)); });
+        return {};
     }
     std::vector<ActiveVolume> list() override {
         return there<std::vector<ActiveVolume>>([&] {
@@ -108,6 +114,7 @@ private:
     }
     Reactor& reactor_;
     NbdServer& nbd_;
+    Session& session_;  // of who asks for requests
     std::filesystem::path socket_;
 };
 
@@ -118,7 +125,6 @@ public:
           session_(std::move(session)),
           control_session_(std::move(control_session)) {}
     Result<> open(const std::string& pool_uuid);
-    Config load_config();
     Result<> start_keeper(const Config& config);
     void restore_exports();
     void serve();
@@ -200,10 +206,13 @@ Result<> Server::open(const std::string& pool_uuid) {
     }
     TRY(make_private_directory(environment_.run_dir));
     nbd_ = std::make_unique<NbdServer>(reactor_, local_->pool());
-    const Config config = load_config();
+    // Settings that cannot be read may be those that keep clients out: nothing is served by weaker
+    // ones instead.
+    const Config config = TRY(Config::load(session_, group_.id, pool_.lv.id));
     TRY(open_nbd(*nbd_, config, environment_.nbd_socket(pool_uuid)));
     served_ = std::make_unique<ServedPool>(reactor_, *local_);
-    exports_ = std::make_unique<ServedExports>(reactor_, *nbd_, environment_.nbd_socket(pool_uuid));
+    exports_ = std::make_unique<ServedExports>(reactor_, *nbd_, control_session_,
+                                               environment_.nbd_socket(pool_uuid));
     owner_ = std::make_unique<PoolOwner>(control_session_, *served_, pool_, exports_.get());
     mover_ =
         std::make_unique<ServedMove>(control_session_, *served_, group_, pool_, request_mutex_);
@@ -231,15 +240,6 @@ Result<> Server::open(const std::string& pool_uuid) {
     return {};
 }
 
-// A file that is wrong does not keep anybody from his data: then the defaults hold, by which only
-// this user and root can connect.
-Config Server::load_config() {
-    auto loaded = Config::load(session_, group_.id, pool_.lv.id);
-    if (loaded) return std::move(*loaded);
-    events_.add({0, session_.now(), "settings", {}, 0, loaded.error().text});
-    return Config::defaults();
-}
-
 Result<> Server::start_keeper(const Config& config) {
     idle_limit_ = std::chrono::seconds(config.number("activation.idle_timeout"));
     patience_ = std::chrono::seconds(config.number("activation.stop_timeout"));
@@ -264,7 +264,7 @@ void Server::restore_exports() {
     remembers_exports_ = true;
     for (const std::int64_t id : read_active_list(environment_.active_list(pool_.lv.uuid))) {
         const auto volume = session_.catalog.thin(id);
-        const auto added = volume ? nbd_->add(*volume) : Result<>(volume.error());
+        const auto added = volume ? exports_->add(*volume) : Result<>(volume.error());
         if (added) asked_to_activate_ = true;
         else fmt::print(stderr, "thinvold: not exported again: {}\n", added.error().text);
     }

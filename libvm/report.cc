@@ -146,6 +146,7 @@ Result<Collected> collect(const Environment& environment, const ReportRequest& r
                                 fmt::format("Volume group \"{}\" not found", r.group));
     }
     found.rows = rows_of(found.views, wanted, errors);
+    if ((wanted.needs & needs_settings) != 0) read_config(environment, found.views, errors);
     if ((wanted.needs & needs_servers) != 0)
         ask_servers(environment, found.rows, found.views, errors);
     const unsigned early = p.needs_of_selection() & needs_exclusive;

@@ -54,6 +54,7 @@ enum Needs : unsigned {
     needs_exclusive = 64,  // reads the pool's metadata
     needs_selected = 128,  // the same, for all rows of the report together
     needs_segments = 256,  // a row for each segment
+    needs_settings = 512,
 };
 
 struct ReportRow;

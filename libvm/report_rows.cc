@@ -171,6 +171,8 @@ Result<std::unique_ptr<GroupView>> read_group(Catalog& catalog, GroupRow group,
     view->last_change = TRY(catalog.last_change(id));
     if ((wanted.needs & needs_counts) != 0) TRY(read_counts(catalog, *view));
     if ((wanted.needs & needs_tags) != 0) TRY(read_tags(catalog, *view));
+    if ((wanted.needs & needs_settings) != 0)
+        view->stored_settings = TRY(stored_settings(catalog, id));
     if (wanted.kind == ReportKind::volumes) TRY(read_thins(catalog, *view, wanted));
     index_segments(*view);
     index_thins(*view, wanted.needs);
@@ -366,14 +368,19 @@ void ask_servers(const Environment& environment, const std::vector<ReportRow>& r
         for (const PoolRow& pool : view->pools) {
             if (!pools.contains(pool.lv.id)) continue;
             auto status = ask_if_served(environment, pool, new_request(StatusRequest{}));
-            if (!status)
-                errors.push_back(std::move(status).error().prefixed(view->group.name));
+            if (!status) errors.push_back(std::move(status).error().prefixed(view->group.name));
             else if (*status) view->served[pool.lv.id] = std::move(**status);
         }
         for (const auto& [id, answer] : view->served) {
             for (const ActiveVolume& v : answer.active) view->active[v.lv_id] = &v;
         }
     }
+}
+
+void read_config(const Environment& environment, const Views& views, std::vector<Error>& errors) {
+    auto config = Config::load(environment);
+    if (!config) return errors.push_back(std::move(config).error());
+    for (const auto& view : views) view->config = *config;
 }
 
 void count_exclusive(const Environment& environment, const std::vector<ReportRow>& rows,

@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "libvm/config.h"
 #include "libvm/group_settings.h"
 #include "libvm/names.h"
 #include "libvm/pool_request.h"
@@ -54,7 +55,9 @@ struct GroupView {
     // Of volumes that are not as usual.
     Ids not_autoactivated;
     Ids merged_into;
-    ById<PoolAnswer> served;  // pool -> what its server says
+    ById<std::vector<Assignment>> stored_settings;  // by volume; 0: the group's
+    std::optional<Config> config;                   // what holds where none is stored
+    ById<PoolAnswer> served;                        // pool -> what its server says
     ById<const ActiveVolume*> active;
     ById<Bytes> exclusive;       // volume -> what its removal would free
     ById<Bytes> freed_together;  // pool -> what removal of all its rows would free
@@ -89,6 +92,8 @@ std::vector<ReportRow> rows_of(const Views& views, const RowsWanted& wanted,
 // Asks the servers of the pools that rows are of. Those that cannot be asked go to `errors`.
 void ask_servers(const Environment& environment, const std::vector<ReportRow>& rows,
                  const Views& views, std::vector<Error>& errors);
+// Reads what the groups' settings come on top of.
+void read_config(const Environment& environment, const Views& views, std::vector<Error>& errors);
 // Reads the metadata of the pools that rows are of, for `needs_exclusive` and `needs_selected`.
 void count_exclusive(const Environment& environment, const std::vector<ReportRow>& rows,
                      const Views& views, unsigned needs, std::vector<Error>& errors);

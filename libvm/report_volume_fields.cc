@@ -58,6 +58,21 @@ bool merges(const Row& r) { return r.thin != nullptr && r.thin->merging != Mergi
 bool holds(const Ids& ids, const Row& r) { return r.thin != nullptr && ids.contains(r.lv->id); }
 Cell yes_no(bool set, std::string_view yes) { return Flag{set, yes}; }
 
+// What holds for a volume or pool; nothing for what has no settings, or if they cannot be read.
+const SettingValue* setting_of(const Row& r, std::string_view key) {
+    if (r.hidden || !r.in->config) return nullptr;
+    if (r.in->config->source(key) == SettingSource::command) return &r.in->config->value(key);
+    const std::int64_t pool = pool_of(r) == nullptr ? 0 : pool_of(r)->lv.id;
+    for (const std::int64_t owner : {r.lv->id, pool, std::int64_t{0}}) {
+        const auto* stored = found(r.in->stored_settings, owner);
+        if (stored == nullptr) continue;
+        for (const Assignment& a : *stored) {
+            if (a.spec->key == key) return &a.value;
+        }
+    }
+    return &r.in->config->value(key);
+}
+
 Bytes segments_size(const Row& r, SegmentRole role) {
     Extents sum(0);
     for (const SegmentRow& s : r.in->segments) {
@@ -474,6 +489,12 @@ constexpr Field volume_table[] = {
          return activation_of(r) == nullptr ? Cell() : number_cell(activation_of(r)->clients);
      },
      needs_servers},
+    {"nbd_access", "Access", FieldKind::text, "Who may do what, as nbd.access says it.",
+     [](const Row& r) -> Cell {
+         const SettingValue* value = setting_of(r, "nbd.access");
+         return value == nullptr ? Cell() : text_or_nothing(value->front());
+     },
+     needs_settings},
     {"server_pid", "PID", FieldKind::number, "Process that serves the pool.",
      [](const Row& r) -> Cell {
          return status_of(r) == nullptr ? Cell() : Cell(status_of(r)->pid);

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/assert.h"
+#include "libvm/nbd_access.h"
 #include "libvm/sizes.h"
 
 namespace thinvol {
@@ -22,6 +23,11 @@ constexpr std::int64_t day = 24 * 60 * 60;
 
 using Type = SettingType;
 using Scope = SettingScope;
+
+Result<> check_access(std::string_view text) {
+    TRY(NbdAccess::parse(text));
+    return {};
+}
 
 constexpr SettingSpec table[] = {
     {"activation.idle_timeout", Type::number, "10", Scope::system,
@@ -69,11 +75,29 @@ constexpr SettingSpec table[] = {
      "Seconds after which a hook is killed, with all that it started.", 1, day},
     {"events.syslog", Type::flag, "true", Scope::pool,
      "Events go to syslog, and so to the journal."},
+    {"nbd.access",
+     Type::text,
+     "\"\"",
+     Scope::volume,
+     "Who may do what, in rules WHO=RIGHT of which the first that fits decides. WHO is uid:NUMBER "
+     "or "
+     "gid:NUMBER of a client on the socket, cert:NAME (common name) or psk:NAME of one that proved "
+     "it by TLS, or all; RIGHT is rw, ro or none. Whom no rule fits sees nothing. Empty: whoever "
+     "was let in may do all. Holds for new clients.",
+     0,
+     0,
+     {},
+     check_access},
+    {"nbd.bandwidth_maximum", Type::size, "\"0\"", Scope::volume,
+     "Bytes a second that all clients of a volume together read and write; 0: no limit."},
     {"nbd.connections", Type::number, "1024", Scope::pool,
      "Clients that one pool serves at once; more are turned away.", 1, 65536},
+    {"nbd.iops_maximum", Type::number, "0", Scope::volume,
+     "Requests a second that all clients of a volume together make, flushes apart; 0: no limit.", 0,
+     1'000'000'000},
     {"nbd.listen", Type::strings, "[]", Scope::pool,
      "Addresses that the pool's server serves besides its socket, such as \"10.0.0.1:10809\" or "
-     "\"[::1]:10809\"; as all of nbd, from its next start on."},
+     "\"[::1]:10809\"; as all of nbd that is a pool's, from its next start on."},
     {"nbd.listen_without_tls", Type::flag, "false", Scope::pool,
      "Addresses that other machines reach are served even if TLS is not required."},
     {"nbd.negotiation_timeout", Type::number, "30", Scope::pool,
@@ -172,6 +196,7 @@ Result<SettingValue> check_setting(const SettingSpec& spec, SettingValue value) 
     if (spec.type == Type::word &&
         std::find(spec.words.begin(), spec.words.end(), value.front()) == spec.words.end())
         return wrong(spec, value.front());
+    if (spec.check != nullptr) TRY(within(spec.key, spec.check(value.front())));
     if (spec.type == Type::number || spec.type == Type::numbers) {
         for (const std::string& item : value) {
             const auto n = parse_number(item);
@@ -189,7 +214,7 @@ Result<SettingValue> parse_setting(const SettingSpec& spec, std::string_view tex
     if (spec.type == Type::text && text.starts_with('"')) {
         const auto json = nlohmann::json::parse(text, nullptr, false);
         if (!json.is_string()) return wrong(spec, text);
-        return SettingValue{json.get<std::string>()};
+        return check_setting(spec, {json.get<std::string>()});
     }
     std::string_view word = unquoted(text);
     if (spec.type == Type::flag && (word == "y" || word == "1")) word = "true";
@@ -240,6 +265,7 @@ std::string_view name_of(SettingScope scope) {
         case Scope::system: return "thinvol.toml";
         case Scope::group: return "thinvol.toml, group";
         case Scope::pool: return "thinvol.toml, group, pool";
+        case Scope::volume: return "thinvol.toml, group, pool, volume";
     }
     return "";
 }

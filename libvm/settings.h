@@ -21,7 +21,7 @@ namespace thinvol {
 
 enum class SettingType { flag, number, size, word, text, strings, numbers };
 // The smallest thing that a setting can be given for, besides the file.
-enum class SettingScope { system, group, pool };
+enum class SettingScope { system, group, pool, volume };
 
 struct SettingSpec {
     std::string_view key;  // "section.name"
@@ -32,6 +32,7 @@ struct SettingSpec {
     std::int64_t least = 0;  // of numbers
     std::int64_t most = 0;
     std::span<const std::string_view> words{};
+    Result<> (*check)(std::string_view value) = nullptr;  // of texts
 };
 
 std::span<const SettingSpec> all_settings();

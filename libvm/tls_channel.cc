@@ -1,10 +1,12 @@
 #include "libvm/tls_channel.h"
 
 #include <fmt/format.h>
+#include <gnutls/x509.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -83,7 +85,8 @@ Result<> TlsCredentials::load_keys(const std::filesystem::path& file) {
 
 // --- a channel -----------------------------------------------------------------------------------
 
-TlsChannel::TlsChannel(const TlsCredentials& credentials, int socket) : socket_(socket) {
+TlsChannel::TlsChannel(const TlsCredentials& credentials, int socket)
+    : verifies_(credentials.verify_clients_), socket_(socket) {
     ASSERT(gnutls_init(&session_, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) == 0);
     ASSERT(gnutls_priority_set(session_, credentials.priority_) == 0);
     if (credentials.certificates_ != nullptr) {
@@ -132,6 +135,39 @@ TlsChannel::Progress TlsChannel::handshake() {
     const bool sent = flush() == 0 || errno == EAGAIN;
     if (!sent || (error != 0 && !waits)) return Progress::failed;
     return waits ? Progress::again : Progress::done;
+}
+
+TlsChannel::Identity TlsChannel::identity() const {
+    Identity identity;
+    switch (gnutls_auth_get_type(session_)) {
+        case GNUTLS_CRD_PSK:
+            if (const char* name = gnutls_psk_server_get_username(session_)) identity.key = name;
+            break;
+        case GNUTLS_CRD_CERTIFICATE:
+            if (verifies_) identity.certificate = common_name();
+            break;
+        default: break;
+    }
+    return identity;
+}
+
+// Nothing where there are two: who reads the other one would mean somebody else.
+std::string TlsChannel::common_name() const {
+    unsigned count = 0;
+    const gnutls_datum_t* chain = gnutls_certificate_get_peers(session_, &count);
+    gnutls_x509_crt_t certificate = nullptr;
+    if (chain == nullptr || count == 0 || gnutls_x509_crt_init(&certificate) != 0) return {};
+    std::array<char, 256> name{};
+    std::size_t length = name.size();
+    std::size_t second_length = 0;
+    const char* const oid = GNUTLS_OID_X520_COMMON_NAME;
+    const bool one =
+        gnutls_x509_crt_import(certificate, &chain[0], GNUTLS_X509_FMT_DER) == 0 &&
+        gnutls_x509_crt_get_dn_by_oid(certificate, oid, 0, 0, name.data(), &length) == 0 &&
+        gnutls_x509_crt_get_dn_by_oid(certificate, oid, 1, 0, nullptr, &second_length) ==
+            GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
+    gnutls_x509_crt_deinit(certificate);
+    return one ? std::string(name.data(), length) : std::string();
 }
 
 ssize_t TlsChannel::receive(std::byte* into, std::size_t room) {

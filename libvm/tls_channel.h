@@ -7,6 +7,8 @@
 //             is
 //                 gone
 //             (3) TLS 1.2 at least
+//             (4) an identity is one that was proved: by a key, or by a certificate that was
+//                 verified
 // Errors      of load(): invalid_argument, naming the file; of a channel: errno, as recv(2) and
 //             sendmsg(2)
 // Threads     a channel: one; credentials: any, after load()
@@ -63,6 +65,12 @@ public:
 
     enum class Progress { done, again, failed };
     Progress handshake();
+    // Of the client, after the handshake; empty: none. A certificate's common name, if it has one.
+    struct Identity {
+        std::string certificate;
+        std::string key;
+    };
+    Identity identity() const;
     ssize_t receive(std::byte* into, std::size_t room);
     // Takes as much as it seals at once.
     ssize_t send(std::span<const iovec> parts);
@@ -77,7 +85,10 @@ public:
 private:
     static ssize_t push(gnutls_transport_ptr_t self, const void* bytes, std::size_t n);
 
+    std::string common_name() const;
+
     gnutls_session_t session_ = nullptr;
+    bool verifies_ = false;
     int socket_;
     bool given_up_ = false;
     std::vector<std::byte> sealed_;

@@ -16,6 +16,7 @@ import signal
 import sys
 import unittest
 
+import access_test
 import handshake_test
 import installation
 import replies_test
@@ -26,7 +27,7 @@ import transmission_test
 
 # The last one waits for a limit that runs out while the others work.
 MODULES = (handshake_test, transmission_test, replies_test, shutdown_test, tls_test,
-           silence_test)
+           access_test, silence_test)
 
 
 def load_tests(loader, _tests, _pattern):

@@ -89,10 +89,12 @@ def handshake_bytes(name):
 
 
 class RawClient:
-    def __init__(self, path, timeout_s=PATIENCE_S):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def __init__(self, path=None, timeout_s=PATIENCE_S, connected=None):
+        """To that path, or behind a socket that somebody else connected."""
+        self.socket = connected or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout_s)
-        self.socket.connect(path)
+        if connected is None:
+            self.socket.connect(path)
         self.cookies = itertools.count(0x1122334455660001)
         self.read_lengths = {}  # of reads in flight, by cookie
         self.read_offsets = {}
