@@ -10,9 +10,10 @@ namespace {
 using Described = std::pair<std::string_view, std::string_view>;
 
 constexpr std::array descriptions{
-    Described{"config",
-              R"(What a setting is, and where it comes from: --config, the volume, its
-pool, its group, thinvol.toml, or the default. --explain says what one is for, --template writes a file with all
+    Described{
+        "config",
+        R"(What a setting is, and where it comes from: --config, the volume, its pool, its group,
+thinvol.toml, or the default. --explain says what one is for, --template writes a file with all
 of them as comments, --validate checks a file and names what is not understood.)"},
     Described{"events",
               R"(The server of a pool in use tells what happens to it: changes of its mode, levels

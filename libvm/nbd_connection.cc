@@ -84,13 +84,14 @@ void NbdConnection::on_event(std::uint32_t events) {
     run_once();
 }
 
-// Nobody reads them any more.
+// Nobody reads them any more; nor does anybody miss what did not begin.
 void NbdConnection::drop_answers() {
     for (Outgoing& out : outgoing_) {
         if (out.request != nullptr) bytes_held_ -= out.request->held;
     }
     outgoing_.clear();
     sent_of_front_ = 0;
+    if (agreed_.exported != nullptr) in_flight_ -= agreed_.exported->drop_held(*this);
     if (tls_ != nullptr) tls_->give_up();
 }
 
@@ -423,18 +424,40 @@ std::unique_ptr<NbdRequest> NbdConnection::new_request() {
 }
 
 void NbdConnection::submit(std::unique_ptr<NbdRequest> request) {
-    ++in_flight_;
+    NbdExport& exported = *agreed_.exported;
+    if (exported.must_wait(request->io)) {
+        server_.hold(exported, std::move(request));
+        ++in_flight_;
+    } else {
+        start(std::move(request));
+    }
+}
+
+void NbdConnection::start_held(std::unique_ptr<NbdRequest> request) {
+    --in_flight_;
+    start(std::move(request));
+}
+
+void NbdConnection::start(std::unique_ptr<NbdRequest> request) {
     IoRequest& io = request->io;
     io.volume = agreed_.exported->volume;
-    io.owner = request.release();
+    // The volume may have been reduced since the request was looked at.
+    const bool writes = io.kind == IoKind::write || io.kind == IoKind::write_zeroes;
+    if (io.offset.n + io.length.n > io.volume->size.n)
+        return answer(std::move(request), writes ? nbd::error_no_space : nbd::error_invalid,
+                      "past the end of the export");
+    ++in_flight_;
+    io.owner = request.get();
     io.done = [](IoRequest& r) {
         std::unique_ptr<NbdRequest> answered(static_cast<NbdRequest*>(r.owner));
         NbdConnection& self = *answered->connection;
         --self.in_flight_;
-        if (r.outcome) self.answer(std::move(answered), 0);
-        else self.answer(std::move(answered), error_number(r), r.outcome.error().text);
+        if (!r.outcome)
+            return self.answer(std::move(answered), error_number(r), r.outcome.error().text);
+        self.agreed_.exported->count(r);
+        self.answer(std::move(answered), 0);
     };
-    server_.pool_.submit(io);
+    server_.pool_.submit(request.release()->io);
 }
 
 void NbdConnection::answer(std::unique_ptr<NbdRequest> request, std::uint32_t error,

@@ -4,6 +4,9 @@
 //   negotiating --GO, EXPORT_NAME--> transmitting --DISC, end of file--> closing
 //        '-- ABORT, garbage, silence --> closing --(nothing in flight)--> closed
 //
+// Limits of the export hold requests back once they are read. They count as in flight, so there are
+// never more than of a client whose requests are slow: past that nothing is read from it.
+//
 // Units       bytes
 // Invariants  as NbdServer
 // Errors      none: trouble with a client ends its connection
@@ -32,6 +35,8 @@ public:
 
     // Sends answers, takes in what has arrived. True if anything happened.
     bool run_once();
+    // One of its requests that NbdServer::hold() has let go.
+    void start_held(std::unique_ptr<NbdRequest> request);
     void close();
     bool closed() const { return state_ == State::closed; }
     bool negotiates_too_long() const;
@@ -76,6 +81,7 @@ private:
     void prepare(NbdRequest& request, const Header& header);
     std::unique_ptr<NbdRequest> new_request();
     void submit(std::unique_ptr<NbdRequest> request);
+    void start(std::unique_ptr<NbdRequest> request);
     void answer(std::unique_ptr<NbdRequest> request, std::uint32_t error,
                 std::string_view text = {});
     bool send_answers();

@@ -153,7 +153,7 @@ void NbdNegotiation::reply(nbd::Reply type, std::string_view text) {
 }
 
 NbdRight NbdNegotiation::right_to(const NbdExport& exported) const {
-    return exported.policy.access.right_of(*peer_);
+    return exported.access.right_of(*peer_);
 }
 
 // An empty name means the default: where there is one export, that.

@@ -6,6 +6,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "libvm/control_protocol.h"
 #include "libvm/external_origin.h"
 #include "libvm/nbd_connection.h"
@@ -20,6 +22,10 @@ constexpr auto notice = std::chrono::milliseconds(200);
 
 NbdServer::NbdServer(Reactor& reactor, Pool& pool) : reactor_(reactor), pool_(pool) {
     reactor_.every(std::chrono::seconds(5), [this] { sweep(); });
+    reactor_.every(std::chrono::seconds(1), [this] {
+        const auto now = std::chrono::steady_clock::now();
+        for (auto& [id, exported] : exports_) exported->average.sample(exported->io, now);
+    });
 }
 
 NbdServer::~NbdServer() = default;
@@ -63,9 +69,31 @@ void NbdServer::sweep() {
 }
 
 bool NbdServer::run_once() {
-    bool progress = false;
+    bool progress = start_held();
     for (auto& connection : connections_) progress = connection->run_once() || progress;
     std::erase_if(connections_, [](const auto& c) { return c->closed(); });
+    return progress;
+}
+
+void NbdServer::hold(NbdExport& exported, std::unique_ptr<NbdRequest> request) {
+    if (std::find(holding_.begin(), holding_.end(), &exported) == holding_.end())
+        holding_.push_back(&exported);
+    exported.hold(std::move(request));
+}
+
+// What limits held back and let go now; where the server is to end, all of it.
+bool NbdServer::start_held() {
+    bool progress = false;
+    std::erase_if(holding_, [](const NbdExport* e) { return !e->holds_any(); });
+    for (NbdExport* exported : holding_) {
+        const auto now = std::chrono::steady_clock::now();
+        while (auto request = exported->take_held(now, shutting_down())) {
+            NbdConnection& connection = *request->connection;
+            connection.start_held(std::move(request));
+            progress = true;
+        }
+        if (exported->holds_any()) reactor_.wake_at(exported->ready_at());
+    }
     return progress;
 }
 
@@ -92,7 +120,7 @@ Result<> NbdServer::add(const ThinRow& row, NbdPolicy policy) {
     exported->lv_id = row.lv.id;
     exported->name = row.lv.name;
     exported->thin_id = row.thin_id;
-    exported->policy = std::move(policy);
+    exported->set_policy(std::move(policy));
     if (!row.external_origin.empty())
         exported->external_origin = TRY(open_external_origin(row.external_origin));
     exported->volume = TRY(pool_.open_volume(row.thin_id, row.size, row.lv.read_only,
@@ -114,6 +142,7 @@ Result<> NbdServer::remove(std::int64_t lv_id) {
     const auto it = exports_.find(lv_id);
     if (it == exports_.end()) return {};
     pool_.close_volume(*it->second->volume);
+    std::erase(holding_, it->second.get());
     exports_.erase(it);
     return {};
 }
@@ -128,7 +157,7 @@ void NbdServer::update(const ThinRow& row) {
 
 void NbdServer::set_policy(std::int64_t lv_id, NbdPolicy policy) {
     const auto it = exports_.find(lv_id);
-    if (it != exports_.end()) it->second->policy = std::move(policy);
+    if (it != exports_.end()) it->second->set_policy(std::move(policy));
 }
 
 }  // namespace thinvol

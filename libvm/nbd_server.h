@@ -19,7 +19,7 @@
 
 #include "engine/pool.h"
 #include "libvm/catalog.h"
-#include "libvm/nbd_policy.h"
+#include "libvm/nbd_export.h"
 #include "libvm/payload_buffers.h"
 #include "libvm/reactor.h"
 #include "libvm/tls_channel.h"
@@ -36,16 +36,6 @@ struct NbdLimits {
     std::uint32_t options = 64;  // in one negotiation
     std::uint32_t payload = nbd_payload_max;
     std::chrono::seconds negotiation{30};
-};
-
-struct NbdExport {
-    std::int64_t lv_id = 0;
-    std::string name;
-    std::unique_ptr<BlockQueue> external_origin{};
-    Volume* volume = nullptr;
-    ThinId thin_id{};
-    NbdPolicy policy{};
-    std::uint32_t clients = 0;  // past negotiation
 };
 
 class NbdServer {
@@ -65,7 +55,7 @@ public:
     Result<> remove(std::int64_t lv_id);
     Result<> check_unused(std::int64_t lv_id) const;
     void update(const ThinRow& volume);
-    // Holds for who connects from now on.
+    // Access holds for who connects from now on, limits at once.
     void set_policy(std::int64_t lv_id, NbdPolicy policy);
     bool has(std::int64_t lv_id) const { return exports_.contains(lv_id); }
     bool empty() const { return exports_.empty(); }
@@ -85,6 +75,8 @@ private:
     friend class NbdConnection;
     void accept(int listener, bool own);
     void sweep();
+    void hold(NbdExport& exported, std::unique_ptr<NbdRequest> request);
+    bool start_held();
 
     Reactor& reactor_;
     Pool& pool_;
@@ -94,6 +86,7 @@ private:
     NbdLimits limits_;
     std::optional<std::chrono::steady_clock::time_point> shut_down_at_;
     std::map<std::int64_t, std::unique_ptr<NbdExport>> exports_;
+    std::vector<NbdExport*> holding_;  // exports that hold requests back, or did
     PayloadBuffers buffers_;
     std::vector<std::unique_ptr<NbdConnection>> connections_;
 };

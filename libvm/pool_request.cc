@@ -29,7 +29,13 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MovePieceRequest, job_id)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WaitEventsRequest, after, wait_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoggedEvent, number, time, kind, mode, percent, text)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActiveVolume, lv_id, clients, mapped_blocks, uri)
+// A server that was started before these were counted does not tell them.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(IoCount, ios, bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(VolumeIo, read, write, flush, trim, zero)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(IoRates, read_ios, read_bytes, write_ios,
+                                                write_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ActiveVolume, lv_id, clients, mapped_blocks, uri,
+                                                io, rates)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolAnswer, warnings, names, mode, trouble, needs_check,
                                    transaction_id, data_blocks, data_used, metadata_blocks,
                                    metadata_used, flushes, commits, pid, writes_wait_for_space,

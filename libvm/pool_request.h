@@ -16,6 +16,7 @@
 #include "engine/base/result.h"
 #include "engine/pool.h"
 #include "libvm/event_log.h"
+#include "libvm/volume_io.h"
 
 namespace thinvol {
 
@@ -92,6 +93,8 @@ struct ActiveVolume {
     std::uint32_t clients = 0;
     std::uint64_t mapped_blocks = 0;
     std::string uri;
+    VolumeIo io{};
+    IoRates rates{};
 };
 
 struct PoolAnswer {

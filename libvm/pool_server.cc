@@ -94,12 +94,14 @@ public:
     }
     std::vector<ActiveVolume> list() override {
         return there<std::vector<ActiveVolume>>([&] {
+            const auto now = std::chrono::steady_clock::now();
             std::vector<ActiveVolume> active;
             for (const auto& [id, e] : nbd_.exports()) {
                 const std::uint64_t mapped =
                     e->volume->device == nullptr ? 0 : e->volume->device->details.mapped_blocks;
-                active.push_back(
-                    {id, e->clients, mapped, nbd_uri(e->name, socket_, nbd_.tls_required())});
+                active.push_back({id, e->clients, mapped,
+                                  nbd_uri(e->name, socket_, nbd_.tls_required()), e->io,
+                                  e->average.rates(e->io, now)});
             }
             return active;
         });

@@ -4,7 +4,8 @@
 // So a request larger than one second's worth is slow, and not impossible.
 //
 // Units       tokens: requests or bytes; one is there for each that may pass
-// Invariants  (1) over any t seconds no more is let pass than (t + 1) seconds' worth and one request
+// Invariants  (1) over any t seconds no more is let pass than (t + 1) seconds' worth and one
+// request
 //             (2) while nothing is asked for, no more than one second's worth is saved
 // Errors      none
 // Threads     one
@@ -36,8 +37,9 @@ public:
     void charge(std::uint64_t tokens) {
         if (limited()) tokens_ -= static_cast<double>(tokens);
     }
-    // When it is, after ready() said that it is not.
+    // When it will be, if nothing is charged.
     Time ready_at() const {
+        if (!limited() || tokens_ >= 1) return filled_at_;
         const std::chrono::duration<double> wait((1 - tokens_) / rate_);
         return filled_at_ + std::chrono::ceil<std::chrono::steady_clock::duration>(wait);
     }

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <utility>
 
 #include "engine/base/assert.h"
 
@@ -81,8 +82,9 @@ void Reactor::run() {
 }
 
 int Reactor::sleep_ms() {
-    if (timers_.empty()) return -1;
-    auto next = timers_.front().next;
+    const auto asked = std::exchange(wake_at_, std::nullopt);
+    if (timers_.empty() && !asked) return -1;
+    auto next = asked ? *asked : timers_.front().next;
     for (const Timer& timer : timers_) next = std::min(next, timer.next);
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(next - std::chrono::steady_clock::now())

@@ -9,10 +9,12 @@
 // Source      epoll(7), eventfd(2)
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -31,6 +33,10 @@ public:
     void change(int fd, std::uint32_t events);
     void forget(int fd);
     void every(std::chrono::milliseconds interval, std::function<void()> body);
+    // The next sleep ends by then.
+    void wake_at(std::chrono::steady_clock::time_point time) {
+        wake_at_ = std::min(wake_at_.value_or(time), time);
+    }
     // Called until it returns false, before each sleep.
     void set_work(std::function<bool()> work) { work_ = std::move(work); }
 
@@ -60,6 +66,7 @@ private:
     std::unordered_map<int, std::shared_ptr<Handler>> handlers_;
     std::vector<Timer> timers_;
     std::function<bool()> work_;
+    std::optional<std::chrono::steady_clock::time_point> wake_at_;
 
     std::mutex inline_mutex_;  // of calls while run() is not running
     std::mutex mutex_;

@@ -9,6 +9,7 @@
 
 #include "libvm/external_origin.h"
 #include "libvm/report_rows.h"
+#include "libvm/sizes.h"
 #include "libvm/uuid.h"
 
 namespace thinvol {
@@ -42,6 +43,10 @@ const PoolAnswer* status_of(const Row& r) {
 }
 const ActiveVolume* activation_of(const Row& r) {
     return r.thin == nullptr ? nullptr : found(r.in->active, r.thin->lv.id);
+}
+Cell of_active(const Row& r, Cell (*tell)(const ActiveVolume& volume)) {
+    const ActiveVolume* active = activation_of(r);
+    return active == nullptr ? Cell() : tell(*active);
 }
 const ThinRow* origin_of(const Row& r, const ThinRow* thin) {
     return thin == nullptr ? nullptr : found(r.in->thin_of, thin->origin_id);
@@ -489,6 +494,97 @@ constexpr Field volume_table[] = {
          return activation_of(r) == nullptr ? Cell() : number_cell(activation_of(r)->clients);
      },
      needs_servers},
+    {"read_ios", "Reads", FieldKind::number, "Reads by clients since the volume was activated.",
+     [](const Row& r) {
+         return of_active(r,
+                          [](const ActiveVolume& v) -> Cell { return number_cell(v.io.read.ios); });
+     },
+     needs_servers},
+    {"write_ios", "Writes", FieldKind::number, "Writes, likewise.",
+     [](const Row& r) {
+         return of_active(
+             r, [](const ActiveVolume& v) -> Cell { return number_cell(v.io.write.ios); });
+     },
+     needs_servers},
+    {"flush_ios", "FlushReqs", FieldKind::number, "Flushes that clients asked for, likewise.",
+     [](const Row& r) {
+         return of_active(
+             r, [](const ActiveVolume& v) -> Cell { return number_cell(v.io.flush.ios); });
+     },
+     needs_servers},
+    {"trim_ios", "Trims", FieldKind::number, "Discards, likewise.",
+     [](const Row& r) {
+         return of_active(r,
+                          [](const ActiveVolume& v) -> Cell { return number_cell(v.io.trim.ios); });
+     },
+     needs_servers},
+    {"zero_ios", "Zeroes", FieldKind::number, "Requests to write zeroes, likewise.",
+     [](const Row& r) {
+         return of_active(r,
+                          [](const ActiveVolume& v) -> Cell { return number_cell(v.io.zero.ios); });
+     },
+     needs_servers},
+    {"read_bytes", "ReadB", FieldKind::size,
+     "Bytes read by clients since the volume was activated.",
+     [](const Row& r) {
+         return of_active(r, [](const ActiveVolume& v) -> Cell { return Bytes(v.io.read.bytes); });
+     },
+     needs_servers},
+    {"write_bytes", "WriteB", FieldKind::size, "Bytes written, likewise.",
+     [](const Row& r) {
+         return of_active(r, [](const ActiveVolume& v) -> Cell { return Bytes(v.io.write.bytes); });
+     },
+     needs_servers},
+    {"trim_bytes", "TrimB", FieldKind::size, "Bytes discarded, likewise.",
+     [](const Row& r) {
+         return of_active(r, [](const ActiveVolume& v) -> Cell { return Bytes(v.io.trim.bytes); });
+     },
+     needs_servers},
+    {"zero_bytes", "ZeroB", FieldKind::size, "Bytes zeroed by requests for that, likewise.",
+     [](const Row& r) {
+         return of_active(r, [](const ActiveVolume& v) -> Cell { return Bytes(v.io.zero.bytes); });
+     },
+     needs_servers},
+    {"read_iops", "R/s", FieldKind::number, "Reads a second, over the last five seconds.",
+     [](const Row& r) {
+         return of_active(
+             r, [](const ActiveVolume& v) -> Cell { return number_cell(v.rates.read_ios); });
+     },
+     needs_servers},
+    {"write_iops", "W/s", FieldKind::number, "Writes a second, likewise.",
+     [](const Row& r) {
+         return of_active(
+             r, [](const ActiveVolume& v) -> Cell { return number_cell(v.rates.write_ios); });
+     },
+     needs_servers},
+    {"read_rate", "RB/s", FieldKind::size, "Bytes read a second, likewise.",
+     [](const Row& r) {
+         return of_active(r,
+                          [](const ActiveVolume& v) -> Cell { return Bytes(v.rates.read_bytes); });
+     },
+     needs_servers},
+    {"write_rate", "WB/s", FieldKind::size, "Bytes written a second, likewise.",
+     [](const Row& r) {
+         return of_active(r,
+                          [](const ActiveVolume& v) -> Cell { return Bytes(v.rates.write_bytes); });
+     },
+     needs_servers},
+    {"nbd_iops_maximum", "MaxIOPS", FieldKind::number,
+     "Requests a second that clients may make, as nbd.iops_maximum says it; empty: no limit.",
+     [](const Row& r) -> Cell {
+         const SettingValue* value = setting_of(r, "nbd.iops_maximum");
+         const std::uint64_t n = value == nullptr ? 0 : *parse_number(value->front());
+         return n == 0 ? Cell() : number_cell(n);
+     },
+     needs_settings},
+    {"nbd_bandwidth_maximum", "MaxB/s", FieldKind::size,
+     "Bytes a second that they may read and write, as nbd.bandwidth_maximum says it.",
+     [](const Row& r) -> Cell {
+         const SettingValue* value = setting_of(r, "nbd.bandwidth_maximum");
+         const Bytes n = value == nullptr ? Bytes(0) : parse_size(value->front(), 'm')->size;
+         return n == Bytes(0) ? Cell() : n;
+     },
+     needs_settings},
     {"nbd_access", "Access", FieldKind::text, "Who may do what, as nbd.access says it.",
      [](const Row& r) -> Cell {
          const SettingValue* value = setting_of(r, "nbd.access");
@@ -502,9 +598,8 @@ constexpr Field volume_table[] = {
      needs_servers},
     {"server_flushes", "Flushes", FieldKind::number,
      "Flushes the pool's server has asked of physical volumes.",
-     [](const Row& r) -> Cell {
-         return status_of(r) == nullptr ? Cell() : number_cell(status_of(r)->flushes);
-     },
+     [](const Row& r)
+         -> Cell { return status_of(r) == nullptr ? Cell() : number_cell(status_of(r)->flushes); },
      needs_servers},
 };
 

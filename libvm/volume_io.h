@@ -48,8 +48,8 @@ public:
         const Sample& since = samples_[taken_ < samples_.size() ? 0 : taken_ % samples_.size()];
         const std::chrono::duration<double> passed = now - since.at;
         const auto rate = [&](std::uint64_t n, std::uint64_t before) {
-            return static_cast<std::uint64_t>(static_cast<double>(n - before) /
-                                              std::max(passed.count(), 1.0) + 0.5);
+            return static_cast<std::uint64_t>(
+                static_cast<double>(n - before) / std::max(passed.count(), 1.0) + 0.5);
         };
         return {rate(io.read.ios, since.read.ios), rate(io.read.bytes, since.read.bytes),
                 rate(io.write.ios, since.write.ios), rate(io.write.bytes, since.write.bytes)};

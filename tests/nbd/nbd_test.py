@@ -19,6 +19,7 @@ import unittest
 import access_test
 import handshake_test
 import installation
+import limits_test
 import replies_test
 import shutdown_test
 import silence_test
@@ -27,7 +28,7 @@ import transmission_test
 
 # The last one waits for a limit that runs out while the others work.
 MODULES = (handshake_test, transmission_test, replies_test, shutdown_test, tls_test,
-           access_test, silence_test)
+           access_test, limits_test, silence_test)
 
 
 def load_tests(loader, _tests, _pattern):
