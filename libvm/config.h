@@ -25,8 +25,6 @@ std::filesystem::path config_path(const Environment& environment);
 
 class Config {
 public:
-    // Nobody's settings but the declarations'.
-    static Config defaults() { return Config(); }
     // Of the environment alone.
     static Result<Config> load(const Environment& environment);
     // For the group, for one of its pools, or for a volume in that.

@@ -254,6 +254,15 @@ bool NbdConnection::parse_transmission() {
     return true;
 }
 
+// Whether a payload of the right size says which contexts a request is about.
+bool NbdConnection::has_filter(const Header& header) {
+    constexpr std::size_t ids_max = 2;
+    return header.extended && header.command == Command::block_status &&
+           (header.flags & nbd::command_payload_len) != 0 && header.length > nbd::filter_bytes &&
+           header.length % nbd::filter_id_bytes == 0 &&
+           header.length <= nbd::filter_bytes + ids_max * nbd::filter_id_bytes;
+}
+
 NbdConnection::Header NbdConnection::read_header() const {
     const std::byte* p = input();
     const bool extended = agreed_.replies == NbdReplies::extended;
@@ -262,7 +271,27 @@ NbdConnection::Header NbdConnection::read_header() const {
             load_be<std::uint64_t>(p + 8),
             load_be<std::uint64_t>(p + 16),
             extended ? load_be<std::uint64_t>(p + 24) : load_be<std::uint32_t>(p + 24),
-            extended};
+            extended,
+            agreed_.contexts,
+            0};
+}
+
+// Takes the payload of a BLOCK_STATUS into the header, once it is there. One that is wrong stays,
+// with its flag, to be refused.
+void NbdConnection::read_filter(Header& header) const {
+    const std::byte* p = input() + nbd::extended_request_bytes;
+    NbdContexts told;
+    for (std::size_t at = nbd::filter_bytes; at < header.length; at += nbd::filter_id_bytes) {
+        const auto id = load_be<std::uint32_t>(p + at);
+        bool& context = id == allocation_id ? told.allocation : told.sharing;
+        const bool selected = id == allocation_id ? agreed_.contexts.allocation
+                                                  : id == sharing_id && agreed_.contexts.sharing;
+        if (!selected || std::exchange(context, true)) return;
+    }
+    header.filter = header.length;
+    header.length = load_be<std::uint64_t>(p);
+    header.contexts = told;
+    header.flags &= static_cast<std::uint16_t>(~nbd::command_payload_len);
 }
 
 bool NbdConnection::take_command() {
@@ -272,8 +301,12 @@ bool NbdConnection::take_command() {
     if (load_be<std::uint32_t>(input()) !=
         (extended ? nbd::magic_extended_request : nbd::magic_request))
         return close(), true;
-    const Header header = read_header();
-    consume(size);
+    Header header = read_header();
+    if (has_filter(header)) {
+        if (available() < size + header.length) return false;
+        read_filter(header);
+    }
+    consume(size + header.filter);
     if (header.command == Command::disconnect) return close(), true;
 
     auto request = new_request();
@@ -354,8 +387,7 @@ NbdConnection::Refusal NbdConnection::check(const Header& header) const {
     if (header.command == Command::write_zeroes && writes_zeroes &&
         header.length > written_zeroes_max)
         return {nbd::error_overflow, "more zeroes to write than one request may ask for"};
-    if (header.command == Command::block_status &&
-        (header.length == 0 || !(agreed_.allocation || agreed_.sharing)))
+    if (header.command == Command::block_status && (header.length == 0 || !header.contexts.any()))
         return {nbd::error_invalid, "a length of zero, or no meta context was selected"};
     return {};
 }
@@ -388,6 +420,7 @@ void NbdConnection::prepare(NbdRequest& request, const Header& header) {
     io.buffer = nullptr;
     io.extents = nullptr;
     request.extents.clear();
+    request.contexts = header.contexts;
     switch (header.command) {
         case Command::read: io.kind = IoKind::read; break;
         case Command::write: io.kind = IoKind::write; break;

@@ -55,6 +55,8 @@ private:
         std::uint64_t offset;
         std::uint64_t length;
         bool extended;
+        NbdContexts contexts;
+        std::size_t filter;  // bytes behind it that say which those are
     };
     struct Refusal {
         std::uint32_t error;  // 0: none
@@ -75,6 +77,8 @@ private:
 
     bool take_command();
     Header read_header() const;
+    static bool has_filter(const Header& header);
+    void read_filter(Header& header) const;
     Refusal check(const Header& header) const;
     Refusal check_flags(const Header& header) const;
     bool refuse(std::unique_ptr<NbdRequest> request, const Header& header, const Refusal& refusal);

@@ -202,6 +202,9 @@ std::uint16_t NbdNegotiation::transmission_flags(const NbdExport& exported) cons
     if (exported.volume->read_only || right_to(exported) != NbdRight::write)
         flags |= nbd::read_only;
     if (agreement_.replies != NbdReplies::simple) flags |= nbd::send_df;
+    if (agreement_.replies == NbdReplies::extended && agreement_.contexts.any() &&
+        find(contexts_of_) == &exported)
+        flags |= nbd::block_status_payload;
     return flags;
 }
 
@@ -270,7 +273,7 @@ void NbdNegotiation::export_name(Data data) {
 
 // Contexts selected for another export are not for this one.
 void NbdNegotiation::agree(NbdExport& exported) {
-    if (find(contexts_of_) != &exported) agreement_.allocation = agreement_.sharing = false;
+    if (find(contexts_of_) != &exported) agreement_.contexts = {};
     agreement_.exported = &exported;
     agreement_.may_write = right_to(exported) == NbdRight::write;
     state_ = State::agreed;
@@ -278,7 +281,7 @@ void NbdNegotiation::agree(NbdExport& exported) {
 
 void NbdNegotiation::meta_context(Data data) {
     const bool listing = option_ == Option::list_meta_context;
-    if (!listing) agreement_.allocation = agreement_.sharing = false;
+    if (!listing) agreement_.contexts = {};
     Data rest = data;
     const auto name = take_string(rest);
     if (!name || rest.size() < 4 || agreement_.replies == NbdReplies::simple)
@@ -305,8 +308,7 @@ void NbdNegotiation::meta_context(Data data) {
     if (sharing) tell(sharing_id, sharing_context);
     reply(nbd::Reply::ack);
     if (listing) return;
-    agreement_.allocation = allocation;
-    agreement_.sharing = sharing;
+    agreement_.contexts = {allocation, sharing};
     contexts_of_ = *name;
 }
 

@@ -70,6 +70,7 @@ inline constexpr std::uint16_t send_df = 128;
 inline constexpr std::uint16_t can_multi_conn = 256;
 inline constexpr std::uint16_t send_cache = 1024;
 inline constexpr std::uint16_t send_fast_zero = 2048;
+inline constexpr std::uint16_t block_status_payload = 4096;
 
 enum class Command : std::uint16_t {
     read = 0,
@@ -113,6 +114,10 @@ inline constexpr std::uint32_t error_no_space = 28;
 inline constexpr std::uint32_t error_overflow = 75;
 inline constexpr std::uint32_t error_unsupported = 95;
 inline constexpr std::uint32_t error_shutdown = 108;
+
+// What says which contexts a BLOCK_STATUS is about: a length, and their ids.
+inline constexpr std::size_t filter_bytes = 8;
+inline constexpr std::size_t filter_id_bytes = 4;
 
 inline constexpr std::size_t request_bytes = 28;
 inline constexpr std::size_t extended_request_bytes = 32;

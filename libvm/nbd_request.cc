@@ -150,8 +150,9 @@ void NbdRequest::answer_status(const NbdAgreement& agreed) {
     const NbdReplies form = agreed.replies;
     heads.resize(2 * (chunk_head(form) + 8 + 16 * extents.size()));
     std::byte* p = heads.data();
-    if (agreed.allocation) p = status(p, form, !agreed.sharing, allocation_id, allocation_flags);
-    if (agreed.sharing) p = status(p, form, true, sharing_id, sharing_flags);
+    if (contexts.allocation)
+        p = status(p, form, !contexts.sharing, allocation_id, allocation_flags);
+    if (contexts.sharing) p = status(p, form, true, sharing_id, sharing_flags);
     add(heads.data(), static_cast<std::size_t>(p - heads.data()));
 }
 

@@ -28,13 +28,18 @@ struct NbdExport;
 
 enum class NbdReplies { simple, structured, extended };
 
+struct NbdContexts {
+    bool allocation = false;
+    bool sharing = false;
+    bool any() const { return allocation || sharing; }
+};
+
 // What client and server agreed on before the first request.
 struct NbdAgreement {
     NbdExport* exported = nullptr;
     bool may_write = false;
     NbdReplies replies = NbdReplies::simple;
-    bool allocation = false;  // contexts selected
-    bool sharing = false;
+    NbdContexts contexts;
 };
 // Their ids.
 inline constexpr std::uint32_t allocation_id = 1;
@@ -46,6 +51,7 @@ struct NbdRequest {
     nbd::Command command{};
     std::uint64_t cookie = 0;
     std::uint64_t offset = 0;
+    NbdContexts contexts;  // that block status is to tell
     PayloadBuffer payload;
     std::size_t held = 0;  // counted in the connection's memory
     std::vector<VolumeExtent> extents;

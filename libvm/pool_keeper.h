@@ -6,7 +6,8 @@
 // Invariants  (1) the pool grows by the same recorded request that a command would send
 //             (2) why it cannot grow is an event once, until that is over; it is tried again each
 //                 second
-//             (3) a file or setting that is wrong is an event, and the settings stay as they were
+//             (3) a file or setting that is wrong is an event, and the settings stay as they were;
+//                 a file that changed and is right holds for the exports too
 // Errors      events and standard error: there is nobody to return them to
 // Threads     note() from the pool's, reload() and stop() from any; the rest is its own
 // Source      lvmthin(7); dmeventd(8), without the second daemon

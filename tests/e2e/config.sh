@@ -50,6 +50,19 @@ tvcreate -L 16m -T vg0/third --config allocation.error_when_full=y >/dev/null
 tvcreate -L 16m -T vg0/fourth --discards ignore >/dev/null
 [ "$(field discards vg0/fourth)" = ignore ]
 
+# Some are for a volume alone.
+tvcreate -V 16m -T vg0/other -n v >/dev/null
+limit=nbd.iops_maximum
+says changed tvchange --setting $limit=7 vg0/other
+[ "$(value $limit vg0/v) $(field nbd_iops_maximum vg0/v)" = '7 pool 7' ]
+says changed tvchange --setting $limit=5 vg0/v
+[ "$(value $limit vg0/v) $(field nbd_iops_maximum vg0/v)" = '5 volume 5' ]
+[ "$(value $limit vg0/other) $(field nbd_iops_maximum vg0/other)" = '7 pool 7' ]
+says changed tvchange --unset $limit vg0/v
+[ "$(value $limit vg0/v)" = '7 pool' ]
+fails 5 'can only be set in: thinvol.toml, group, pool$' tvchange --setting $key=70 vg0/v
+fails 3 'is not of the form|a rule is WHO=RIGHT' tvchange --setting 'nbd.access=root=rw' vg0/v
+
 # What is wrong is named, with the way out.
 fails 3 'no setting autoextend.data_treshold; the nearest is autoextend.data_threshold' \
   tvchange --setting autoextend.data_treshold=70 vg0

@@ -69,3 +69,20 @@ kill "$(cat qsd.pid)"
 
 fio --name=verify --ioengine=nbd --uri="$b" --rw=randwrite --bs=4k --size=32m --verify=crc32c \
   --verify_fatal=1 --iodepth=16 --randseed=1 --output=fio.log || fail "$(cat fio.log)"
+
+# As a file, by FUSE.
+unmount() { if [ "$(id -u)" = 0 ]; then umount mnt; else fusermount3 -u mnt; fi; }
+if command -v nbdfuse >/dev/null && [ -w /dev/fuse ]; then
+  mkdir mnt
+  release() { unmount 2>/dev/null || true; }
+  nbdfuse -P fuse.pid mnt/disk "$b" & fuse=$!
+  until [ -s fuse.pid ]; do kill -0 $fuse; sleep 0.05; done
+  mkfs.ext4 -q -F mnt/disk
+  dd if=data of=mnt/disk bs=64k seek=999 conv=notrunc,fsync status=none
+  cmp -n 1M -i 0:$((999 * 65536)) data mnt/disk
+  unmount
+  wait $fuse
+  cmp -n 1M -i 0:$((999 * 65536)) data <(head_of "$b" $((64 << 20)))
+else
+  echo "nbdfuse is not installed, or /dev/fuse cannot be written: not tried"
+fi

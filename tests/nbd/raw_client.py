@@ -304,6 +304,10 @@ class RawClient:
     def status(self, offset, length, flags=0):
         """The extents of each context selected, by its name: [(length, flags), ...]."""
         self.must(BLOCK_STATUS, offset, length, flags)
+        return self.extents()
+
+    def extents(self):
+        """Of the last reply."""
         told = {}
         for chunk in self.chunks:
             if chunk.type == NONE:

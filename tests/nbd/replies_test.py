@@ -5,6 +5,8 @@ Goal    reads leave holes out, errors carry a text, and block status says of eve
 Method  a raw client that puts chunks together and checks that they cover each read exactly once.
 """
 
+import struct
+
 import raw_client as nbd
 from installation import ServerTest
 
@@ -217,6 +219,29 @@ class Status(ChunksTest):
         for context in CONTEXTS:
             client = self.chunked(self.volume, "structured", [context])
             self.assertEqual([context], list(client.status(0, SIZE)))
+
+    def test_a_request_may_name_the_contexts_it_is_about(self):
+        client = self.chunked(self.volume, "extended", CONTEXTS)
+        ids = {name: number for number, name in client.context_ids.items()}
+        told = client.status(0, SIZE)
+        for wanted in ([nbd.ALLOCATION], [nbd.SHARING], CONTEXTS, list(reversed(CONTEXTS))):
+            payload = struct.pack(f">Q{len(wanted)}I", SIZE, *(ids[name] for name in wanted))
+            client.must(nbd.BLOCK_STATUS, 0, flags=nbd.PAYLOAD_LEN, payload=payload)
+            self.assertEqual({name: told[name] for name in wanted}, client.extents())
+        one = ids[nbd.ALLOCATION]
+        for wrong in (struct.pack(">Q", SIZE), struct.pack(">QI", SIZE, 99),
+                      struct.pack(">QII", SIZE, one, one), struct.pack(">QIb", SIZE, one, 0),
+                      struct.pack(">QI", 0, one), struct.pack(">QI", SIZE + 1, one),
+                      struct.pack(">Q100I", SIZE, *[one] * 100), b"x"):
+            with self.subTest(wrong=wrong[:20]):
+                self.assertEqual(nbd.EINVAL, client.call(nbd.BLOCK_STATUS, 0, flags=nbd.PAYLOAD_LEN,
+                                                         payload=wrong).error)
+        self.assertEqual(told, client.status(0, SIZE))
+        # Only of what was selected.
+        client = self.chunked(self.volume, "extended", [nbd.SHARING])
+        self.assertEqual(nbd.EINVAL, client.call(
+            nbd.BLOCK_STATUS, 0, flags=nbd.PAYLOAD_LEN,
+            payload=struct.pack(">QI", SIZE, one)).error)
 
     def test_one_extent_where_one_is_asked_for(self):
         client = self.chunked(self.volume, "structured", CONTEXTS)
