@@ -27,13 +27,23 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MovePieceRequest, job_id)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenVolumeRequest, lv_id, writing)
+NLOHMANN_JSON_SERIALIZE_ENUM(IoKind, {{IoKind::read, "read"},
+                                      {IoKind::write, "write"},
+                                      {IoKind::write_zeroes, "write_zeroes"},
+                                      {IoKind::discard, "discard"},
+                                      {IoKind::flush, "flush"},
+                                      {IoKind::status, "status"}})
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VolumeIoRequest, kind, offset, length)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WaitEventsRequest, after, wait_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoggedEvent, number, time, kind, mode, percent, text)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActiveVolume, lv_id, clients, mapped_blocks, uri)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolAnswer, warnings, names, mode, trouble, needs_check,
-                                   transaction_id, data_blocks, data_used, metadata_blocks,
-                                   metadata_used, flushes, commits, pid, writes_wait_for_space,
-                                   active, events, bytes_following)
+// With defaults: an answer that is kept in the catalog may be an older program's.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PoolAnswer, warnings, names, mode, trouble,
+                                                needs_check, transaction_id, data_blocks, data_used,
+                                                metadata_blocks, metadata_used, flushes, commits,
+                                                pid, writes_wait_for_space, active, events, opened,
+                                                bytes_following)
 void to_json(nlohmann::json& j, const StatusRequest&) { j = nlohmann::json::object(); }
 void from_json(const nlohmann::json&, StatusRequest&) {}
 void to_json(nlohmann::json& j, const RefreshRequest&) { j = nlohmann::json::object(); }
@@ -50,7 +60,7 @@ using What = decltype(PoolRequest::what);
 constexpr std::array<std::string_view, std::variant_size_v<What>> words{
     "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "merge",
     "activate",     "deactivate",     "status",        "refresh",     "wait_events",
-    "pin",          "read_metadata",  "move_piece"};
+    "pin",          "read_metadata",  "move_piece",    "open_volume", "volume_io"};
 
 template <std::size_t i = 0>
 What parse_what(std::string_view word, const Json& arguments) {

@@ -79,11 +79,26 @@ struct ReadMetadataRequest {
     std::uint64_t count = 0;
 };
 
+// An inactive volume's bytes are read, or written, by this connection while it lives.
+struct OpenVolumeRequest {
+    std::int64_t lv_id = 0;
+    bool writing = false;
+};
+// To the volume that this connection has open. What is written follows the request; what is read,
+// or pairs of a length and an engine's Backing, follow the answer.
+struct VolumeIoRequest {
+    IoKind kind = IoKind::read;
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+};
+inline constexpr std::uint64_t volume_io_max = 8 << 20;
+
 struct PoolRequest {
     std::string id;
     std::variant<MakeVolumesRequest, RemoveVolumesRequest, ResizeVolumeRequest, ExtendPoolRequest,
                  MergeRequest, ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest,
-                 WaitEventsRequest, PinRequest, ReadMetadataRequest, MovePieceRequest>
+                 WaitEventsRequest, PinRequest, ReadMetadataRequest, MovePieceRequest,
+                 OpenVolumeRequest, VolumeIoRequest>
         what;
 };
 
@@ -111,7 +126,9 @@ struct PoolAnswer {
     std::vector<ActiveVolume> active;
     // Of WaitEventsRequest.
     std::vector<LoggedEvent> events;
-    // Of PinRequest and ReadMetadataRequest: bytes that follow the answer.
+    // Of StatusRequest: inactive volumes that connections read or write.
+    std::uint64_t opened = 0;
+    // Of PinRequest, ReadMetadataRequest and VolumeIoRequest: bytes that follow the answer.
     std::uint64_t bytes_following = 0;
 };
 
