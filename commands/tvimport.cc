@@ -44,7 +44,23 @@ Result<> check_raw(const Invocation& call, std::span<const std::byte> first) {
                              call.operands()[0], format, format));
 }
 
-Result<ImportTarget> new_target(Invocation& call, Session& session, const Reference& to,
+Result<Bytes> wanted_size(const Invocation& call, const ImageSource& source) {
+    if (call.has("virtualsize")) {
+        const SizeArgument size = TRY(parse_size(call.value("virtualsize"), 'm'));
+        if (size.sign != Sign::none)
+            return Error(Errc::invalid_argument, "Size may not have a sign.");
+        return size.size;
+    }
+    if (!source.size())
+        return Error(Errc::invalid_argument,
+                     fmt::format("the size of what {} brings is not known before its end: give -V",
+                                 call.operands()[0]));
+    if (*source.size() == Bytes(0))
+        return Error(Errc::invalid_argument, fmt::format("{} is empty", call.operands()[0]));
+    return *source.size();
+}
+
+Result<ImportTarget> new_target(const Invocation& call, Session& session, const Reference& to,
                                 const ImageSource& source) {
     std::string pool_name = call.value("thinpool");
     if (pool_name.find('/') == std::string::npos) pool_name.insert(0, to.group + "/");
@@ -53,23 +69,8 @@ Result<ImportTarget> new_target(Invocation& call, Session& session, const Refere
         return Error(Errc::invalid_argument, fmt::format("Pool {} is not in volume group {}.",
                                                          found.full_name(), to.group));
     TRY(session.catalog.check_new_name(found.group, to.volume));
-    Bytes wanted = source.size().value_or(Bytes(0));
-    if (call.has("virtualsize")) {
-        const SizeArgument size = TRY(parse_size(call.value("virtualsize"), 'm'));
-        if (size.sign != Sign::none)
-            return Error(Errc::invalid_argument, "Size may not have a sign.");
-        wanted = size.size;
-    } else if (!source.size()) {
-        return Error(Errc::invalid_argument,
-                     fmt::format("the size of what {} brings is not known before its end: give -V",
-                                 call.operands()[0]));
-    } else if (wanted == Bytes(0)) {
-        return Error(Errc::invalid_argument, fmt::format("{} is empty", call.operands()[0]));
-    }
-    const Bytes rounded = TRY(volume_size(found.group, found.pool, wanted));
-    if (rounded != wanted)
-        call.say("Rounding up size to full physical extent {}", format_size_long(rounded));
-    return ImportTarget{found.group, found.pool, to.volume, rounded, {}};
+    const Bytes size = TRY(volume_size(found.group, found.pool, TRY(wanted_size(call, source))));
+    return ImportTarget{found.group, found.pool, to.volume, size, {}};
 }
 
 Result<ImportTarget> present_target(Invocation& call, Session& session) {
@@ -103,6 +104,8 @@ Result<> import(Invocation& call) {
         [&](std::span<const std::byte> first) { return check_raw(call, first); }};
     const ImportResult done = TRY(within(name, import_volume(session, target, *source, hooks)));
     for (const auto& warning : done.warnings) call.warn(warning);
+    if (!target.replaced && target.size != TRY(wanted_size(call, *source)))
+        call.say("Rounding up size to full physical extent {}", format_size_long(target.size));
     if (!target.replaced) warn_of_overcommitment(call, session, target.group, target.pool);
     if (done.waits)
         call.warn(

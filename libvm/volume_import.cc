@@ -273,6 +273,11 @@ Result<ImportResult> import_volume(Session& session, const ImportTarget& target,
     };
     auto counts = fill();
     if (!counts) {
+        if (counts.error().code == Errc::out_of_space)
+            counts.error().text += fmt::format(
+                "; nothing was imported; tvextend -L +SIZE {}/{} "
+                "makes room",
+                target.group.name, target.pool.lv.name);
         if (auto removed = remove_one(session, target, volume.lv.id); !removed)
             return Error(counts.error().code,
                          fmt::format("{}; and {}/{} is left: {}", counts.error().text,
