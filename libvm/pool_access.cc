@@ -196,7 +196,8 @@ void await_server_end(const Environment& environment, const PoolRow& pool) {
          std::this_thread::sleep_for(pause)) {
         if (FileLock::try_exclusive(environment.lock_path(pool.lv.uuid))) return;
         const auto status = ask_if_served(environment, pool, new_request(StatusRequest{}));
-        if (status && *status && (!(*status)->active.empty() || (*status)->opened > 0)) return;
+        if (status && *status && (!(*status)->active.empty() || !(*status)->warnings.empty()))
+            return;
     }
 }
 

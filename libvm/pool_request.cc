@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace thinvol {
@@ -28,22 +29,26 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MovePieceRequest, job_id)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenVolumeRequest, lv_id, writing)
-NLOHMANN_JSON_SERIALIZE_ENUM(IoKind, {{IoKind::read, "read"},
-                                      {IoKind::write, "write"},
-                                      {IoKind::write_zeroes, "write_zeroes"},
-                                      {IoKind::discard, "discard"},
-                                      {IoKind::flush, "flush"},
-                                      {IoKind::status, "status"}})
+constexpr std::array<std::string_view, 6> io_words{"read",    "write", "write_zeroes",
+                                                   "discard", "flush", "status"};  // as IoKind
+void to_json(nlohmann::json& j, const IoKind& kind) {
+    j = io_words[static_cast<std::size_t>(kind)];
+}
+void from_json(const nlohmann::json& j, IoKind& kind) {
+    const auto word = j.get<std::string>();
+    const auto* const it = std::find(io_words.begin(), io_words.end(), word);
+    if (it == io_words.end())
+        throw nlohmann::json::other_error::create(501, "no such I/O: " + word, &j);
+    kind = static_cast<IoKind>(it - io_words.begin());
+}
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VolumeIoRequest, kind, offset, length)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WaitEventsRequest, after, wait_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoggedEvent, number, time, kind, mode, percent, text)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActiveVolume, lv_id, clients, mapped_blocks, uri)
-// With defaults: an answer that is kept in the catalog may be an older program's.
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PoolAnswer, warnings, names, mode, trouble,
-                                                needs_check, transaction_id, data_blocks, data_used,
-                                                metadata_blocks, metadata_used, flushes, commits,
-                                                pid, writes_wait_for_space, active, events, opened,
-                                                bytes_following)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolAnswer, warnings, names, mode, trouble, needs_check,
+                                   transaction_id, data_blocks, data_used, metadata_blocks,
+                                   metadata_used, flushes, commits, pid, writes_wait_for_space,
+                                   active, events, bytes_following)
 void to_json(nlohmann::json& j, const StatusRequest&) { j = nlohmann::json::object(); }
 void from_json(const nlohmann::json&, StatusRequest&) {}
 void to_json(nlohmann::json& j, const RefreshRequest&) { j = nlohmann::json::object(); }

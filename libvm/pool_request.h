@@ -110,7 +110,7 @@ struct ActiveVolume {
 };
 
 struct PoolAnswer {
-    std::vector<std::string> warnings;
+    std::vector<std::string> warnings;  // of StatusRequest: why the server stays with none active
     // Of volumes made, in the order asked. Of a merge: of the origin and of what was kept; nothing
     // yet while either is in use. Of (de)activation: of origins that were merged into.
     std::vector<std::string> names;
@@ -126,8 +126,6 @@ struct PoolAnswer {
     std::vector<ActiveVolume> active;
     // Of WaitEventsRequest.
     std::vector<LoggedEvent> events;
-    // Of StatusRequest: inactive volumes that connections read or write.
-    std::uint64_t opened = 0;
     // Of PinRequest, ReadMetadataRequest and VolumeIoRequest: bytes that follow the answer.
     std::uint64_t bytes_following = 0;
 };

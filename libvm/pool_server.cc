@@ -413,7 +413,8 @@ Result<PoolAnswer> Server::execute(const PoolRequest& request, Holdings& holding
     }
     if (std::holds_alternative<StatusRequest>(request.what)) {
         PoolAnswer answer = owner_->status();
-        answer.opened = opened_->count();
+        if (opened_->count() > 0)
+            answer.warnings.emplace_back("a volume is being imported or exported");
         return answer;
     }
     if (const auto* piece = std::get_if<MovePieceRequest>(&request.what))

@@ -118,6 +118,14 @@ for served in no yes; do
   [ "$(names)" = "other pool0" ]
   tvcheck vg0/pool0 >/dev/null
 done
+# An export of an active volume that is killed: its snapshot is marked, and goes with the next one.
+exec 9<>pipe
+tvexport vg0/other pipe 2>/dev/null 9>&- & v=$!
+until [[ "$(names)" == *other_exporting* ]]; do sleep 0.05; done
+kill -KILL $v; wait $v || true; exec 9>&-
+[ "$(field lv_tags vg0/other_exporting)" = tvexport ]
+holds vg0/other a.raw
+[ "$(names)" = "other pool0" ] || fail "an export leaves $(names)"
 tvchange -an vg0/other
 
 # What cannot be.
