@@ -45,6 +45,7 @@ enum class Value {
     discards,
     report_format,
     dump_format,
+    image_format,
     pool_feature,
     pool_action,
     seconds,

@@ -66,6 +66,11 @@ physical volume is a file, --map says which device stands for it there.)"},
               R"(As thin_dump does: xml has each volume's mappings, xml-shared writes once what
 volumes share, raw copies the blocks of the metadata device that are in use. The pool may be in use:
 what was durable at one moment is written.)"},
+    Described{"tvexport",
+              R"(The image has holes where the volume maps nothing; a pipe gets zeroes there. It has
+its name when all of it is durable, not before. A volume that is active is exported as of one
+instant, from a snapshot that goes afterwards. Formats other than raw are written by QEMU's
+tools.)"},
     Described{"tvextend",
               R"(A volume's new space is unmapped and reads as zeroes. A pool takes extents from its
 group; writes that wait for room in a full pool go on. Both may be in use.)"},
@@ -114,6 +119,15 @@ selected.)"},
               R"(With --rebuild a catalog that was lost or damaged is made anew from what is
 recorded on the physical volumes; a damaged one is kept beside it. Groups that are known already
 stay as they are.)"},
+    Described{"tvimport",
+              R"(With -T a volume is made, as large as the image or as -V says. Without, the content
+of one that is there is replaced, at once and as a whole when all of the new one is durable: until
+then the pool needs room for both. Blocks of zeroes take no space. What an import leaves that is
+killed, NAME_importing, the next one takes away.
+
+An image is raw unless --format says otherwise; the others are read by QEMU's tools. One that names
+other files, as an overlay does its backing file, is refused unless --allow-backing is given: it
+may name any file of yours.)"},
     Described{
         "tvls",
         R"(As thin_ls does, exactly: what is exclusive is what the removal of that volume would

@@ -41,6 +41,8 @@ constexpr std::array<std::string_view, 3> report_formats{"basic", "json", "json_
 constexpr std::array<std::string_view, 1> lend_targets{"kernel"};
 constexpr std::array<std::string_view, 3> allocations{"contiguous", "cling", "normal"};
 constexpr std::array<std::string_view, 3> dump_formats{"xml", "xml-shared", "raw"};
+constexpr std::array<std::string_view, 6> image_formats{"raw",  "qcow2", "vdi",
+                                                        "vhdx", "vmdk",  "vpc"};
 constexpr std::array<std::string_view, 5> pool_features{"skip_block_zeroing", "ignore_discard",
                                                         "no_discard_passdown", "read_only",
                                                         "error_if_no_space"};
@@ -84,6 +86,7 @@ constexpr ValueKind kinds[] = {
     {Value::discards, "passdown|nopassdown|ignore", discards},
     {Value::report_format, "basic|json|json_std", report_formats},
     {Value::dump_format, "xml|xml-shared|raw", dump_formats},
+    {Value::image_format, "raw|qcow2|vdi|vhdx|vmdk|vpc", image_formats},
     {Value::pool_feature, "Feature", pool_features},
     {Value::pool_action, "Action", pool_actions},
     {Value::seconds, "Seconds", {}, check_seconds},

@@ -47,6 +47,7 @@ struct IoRequest {
     bool fast_only = false;       // write_zeroes: `unsupported` where it would have to write
     bool to_block_end =
         false;  // the manager's own: may reach past the volume's end, within its last data block
+    bool waits_for_space = true;  // where the pool lets writes wait at all
     Volume* volume = nullptr;
     ByteOffset offset{};
     Bytes length{};

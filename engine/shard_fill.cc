@@ -85,7 +85,7 @@ void Shard::reserve_block(Part& part, std::optional<DataBlock> old) {
 }
 
 void Shard::lacks_space(Part& part, Error error) {
-    if (pool_.waits_for_space()) park(part);
+    if (pool_.waits_for_space() && part.request->waits_for_space) park(part);
     else end_part(part, std::move(error));
 }
 

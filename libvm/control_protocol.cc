@@ -225,6 +225,12 @@ Result<> ControlClient::await_answer() {
     return {};
 }
 
+void ControlClient::close() {
+    ::shutdown(fd_.get(), SHUT_WR);
+    std::array<std::byte, 512> rest;
+    while (::recv(fd_.get(), rest.data(), rest.size(), 0) > 0) {}
+}
+
 Result<PoolAnswer> ControlClient::ask(const PoolRequest& request) {
     TRY(send(request));
     TRY(await_answer());

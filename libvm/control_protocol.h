@@ -53,8 +53,12 @@ public:
     // Until there is an answer or an end; io_error: the server is stuck, or at it for too long.
     Result<> await_answer();
     Result<std::optional<std::string>> receive_answer() { return receive_frame(fd_.get()); }
+    // What the request said would follow.
+    Result<> send_payload(std::span<const std::byte> bytes) { return send_bytes(fd_.get(), bytes); }
     // What the last answer said would follow.
     Result<> receive(std::span<std::byte> bytes) { return receive_bytes(fd_.get(), bytes); }
+    // Returns when the server has ended all that belongs to the connection.
+    void close();
 
 private:
     ControlClient(UniqueFd fd, std::filesystem::path path, std::chrono::seconds patience)

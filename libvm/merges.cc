@@ -62,6 +62,10 @@ Result<> replace_origin(Catalog& catalog, std::int64_t origin_id, std::int64_t s
     return catalog.set_thin_size(origin_id, size);
 }
 
+Result<> set_origin(Catalog& catalog, std::int64_t lv_id, std::int64_t origin_id) {
+    return catalog.database().run("UPDATE thin SET origin_id = ? WHERE id = ?", origin_id, lv_id);
+}
+
 Result<> set_thin_id(Catalog& catalog, std::int64_t lv_id, ThinId id) {
     return catalog.database().run("UPDATE thin SET thin_id = ? WHERE id = ?", id_of(id), lv_id);
 }

@@ -30,6 +30,8 @@ Result<std::string> premerge_name(Catalog& catalog, const ThinRow& origin);
 // The snapshot's row goes, and the origin has its thin id and size. Done already: nothing happens.
 Result<> replace_origin(Catalog& catalog, std::int64_t origin_id, std::int64_t snapshot_id,
                         ThinId thin_id, Bytes size);
+// Makes a volume the snapshot of another that it never was: to take its place.
+Result<> set_origin(Catalog& catalog, std::int64_t lv_id, std::int64_t origin_id);
 Result<> set_thin_id(Catalog& catalog, std::int64_t lv_id, ThinId id);
 
 }  // namespace thinvol

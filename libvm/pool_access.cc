@@ -13,10 +13,9 @@ namespace thinvol {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using namespace pool_patience;
 
-constexpr auto patience = std::chrono::seconds(30);
 constexpr auto report_patience = std::chrono::seconds(5);  // for a pool's state
-constexpr auto pause = std::chrono::milliseconds(2);
 
 // Reads metadata blocks by way of the pool's server, some ahead: readers go through them mostly in
 // order.
@@ -100,33 +99,6 @@ private:
     std::unique_ptr<PoolDevices> devices_;
 };
 
-// Who has the lock file open, in words.
-std::string holders(const std::filesystem::path& lock) {
-    std::string text;
-    for (const pid_t pid : FileLock::openers(lock))
-        text += fmt::format("{} {}", text.empty() ? ": process" : ",", pid);
-    return text.empty() ? text : text + " (kill -CONT one that is stopped; kill -9 is safe)";
-}
-
-// Tries `attempt` until it says something else than busy or gone.
-template <class Attempt>
-auto until_answered(const Environment& environment, const PoolRow& pool, Attempt&& attempt)
-    -> decltype(attempt()) {
-    const auto end = Clock::now() + patience;
-    for (;;) {
-        auto outcome = attempt();
-        if (outcome ||
-            (outcome.error().code != Errc::busy && outcome.error().code != Errc::not_found))
-            return outcome;
-        if (Clock::now() > end)
-            return Error(
-                Errc::busy,
-                fmt::format("pool {} was held by other processes for {} seconds{}", pool.lv.name,
-                            patience.count(), holders(environment.lock_path(pool.lv.uuid))));
-        std::this_thread::sleep_for(pause);
-    }
-}
-
 // not_found: no server, or it went away before it answered.
 Result<Result<PoolAnswer>> try_server(const Environment& environment, const PoolRow& pool,
                                       const PoolRequest& request) {
@@ -144,6 +116,13 @@ Result<Result<PoolAnswer>> try_server(const Environment& environment, const Pool
 }
 
 }  // namespace
+
+std::string holders(const std::filesystem::path& lock) {
+    std::string text;
+    for (const pid_t pid : FileLock::openers(lock))
+        text += fmt::format("{} {}", text.empty() ? ": process" : ",", pid);
+    return text.empty() ? text : text + " (kill -CONT one that is stopped; kill -9 is safe)";
+}
 
 PoolRequest new_request(decltype(PoolRequest::what) what) { return {new_uuid(), std::move(what)}; }
 
@@ -217,7 +196,8 @@ void await_server_end(const Environment& environment, const PoolRow& pool) {
          std::this_thread::sleep_for(pause)) {
         if (FileLock::try_exclusive(environment.lock_path(pool.lv.uuid))) return;
         const auto status = ask_if_served(environment, pool, new_request(StatusRequest{}));
-        if (status && *status && !(*status)->active.empty()) return;
+        if (status && *status && (!(*status)->active.empty() || !(*status)->warnings.empty()))
+            return;
     }
 }
 

@@ -8,10 +8,43 @@
 // Source      none
 #pragma once
 
+#include <fmt/format.h>
+
+#include <chrono>
+#include <thread>
+
 #include "libvm/control_protocol.h"
 #include "libvm/pool_owner.h"
 
 namespace thinvol {
+
+namespace pool_patience {
+inline constexpr auto patience = std::chrono::seconds(30);
+inline constexpr auto pause = std::chrono::milliseconds(2);
+}  // namespace pool_patience
+
+// Who has the lock file open, in words.
+std::string holders(const std::filesystem::path& lock);
+
+// Tries `attempt` until it says something else than busy or gone.
+template <class Attempt>
+auto until_answered(const Environment& environment, const PoolRow& pool, Attempt&& attempt)
+    -> decltype(attempt()) {
+    using Clock = std::chrono::steady_clock;
+    const auto end = Clock::now() + pool_patience::patience;
+    for (;;) {
+        auto outcome = attempt();
+        if (outcome ||
+            (outcome.error().code != Errc::busy && outcome.error().code != Errc::not_found))
+            return outcome;
+        if (Clock::now() > end)
+            return Error(Errc::busy,
+                         fmt::format("pool {} was held by other processes for {} seconds{}",
+                                     pool.lv.name, pool_patience::patience.count(),
+                                     holders(environment.lock_path(pool.lv.uuid))));
+        std::this_thread::sleep_for(pool_patience::pause);
+    }
+}
 
 // Asks the pool's server, or does it in this process.
 Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool,

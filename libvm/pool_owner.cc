@@ -546,5 +546,11 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const ReadMetadataRequ
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const MovePieceRequest&) {
     return Error(Errc::unsupported, "only a server moves pieces of a pool (served_move.h)");
 }
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const OpenVolumeRequest&) {
+    return Error(Errc::unsupported, "opened volumes belong to a connection");
+}
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const VolumeIoRequest&) {
+    return Error(Errc::unsupported, "opened volumes belong to a connection");
+}
 
 }  // namespace thinvol

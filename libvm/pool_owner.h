@@ -66,6 +66,8 @@ private:
     Result<PoolAnswer> perform(const std::string& id, const PinRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const ReadMetadataRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const MovePieceRequest& request);
+    Result<PoolAnswer> perform(const std::string& id, const OpenVolumeRequest& request);
+    Result<PoolAnswer> perform(const std::string& id, const VolumeIoRequest& request);
 
     // Step 1 ends with begin(), which commits the transaction that the rows were written in.
     Result<PendingRow> begin(Transaction transaction, const PoolRow& pool, const std::string& id,

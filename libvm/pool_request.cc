@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace thinvol {
@@ -27,6 +28,20 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MovePieceRequest, job_id)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OpenVolumeRequest, lv_id, writing)
+constexpr std::array<std::string_view, 6> io_words{"read",    "write", "write_zeroes",
+                                                   "discard", "flush", "status"};  // as IoKind
+void to_json(nlohmann::json& j, const IoKind& kind) {
+    j = io_words[static_cast<std::size_t>(kind)];
+}
+void from_json(const nlohmann::json& j, IoKind& kind) {
+    const auto word = j.get<std::string>();
+    const auto* const it = std::find(io_words.begin(), io_words.end(), word);
+    if (it == io_words.end())
+        throw nlohmann::json::other_error::create(501, "no such I/O: " + word, &j);
+    kind = static_cast<IoKind>(it - io_words.begin());
+}
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VolumeIoRequest, kind, offset, length)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WaitEventsRequest, after, wait_ms)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LoggedEvent, number, time, kind, mode, percent, text)
 // A server that was started before these were counted does not tell them.
@@ -56,7 +71,7 @@ using What = decltype(PoolRequest::what);
 constexpr std::array<std::string_view, std::variant_size_v<What>> words{
     "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "merge",
     "activate",     "deactivate",     "status",        "refresh",     "wait_events",
-    "pin",          "read_metadata",  "move_piece"};
+    "pin",          "read_metadata",  "move_piece",    "open_volume", "volume_io"};
 
 template <std::size_t i = 0>
 What parse_what(std::string_view word, const Json& arguments) {

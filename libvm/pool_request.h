@@ -80,11 +80,26 @@ struct ReadMetadataRequest {
     std::uint64_t count = 0;
 };
 
+// An inactive volume's bytes are read, or written, by this connection while it lives.
+struct OpenVolumeRequest {
+    std::int64_t lv_id = 0;
+    bool writing = false;
+};
+// To the volume that this connection has open. What is written follows the request; what is read,
+// or pairs of a length and an engine's Backing, follow the answer.
+struct VolumeIoRequest {
+    IoKind kind = IoKind::read;
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+};
+inline constexpr std::uint64_t volume_io_max = 8 << 20;
+
 struct PoolRequest {
     std::string id;
     std::variant<MakeVolumesRequest, RemoveVolumesRequest, ResizeVolumeRequest, ExtendPoolRequest,
                  MergeRequest, ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest,
-                 WaitEventsRequest, PinRequest, ReadMetadataRequest, MovePieceRequest>
+                 WaitEventsRequest, PinRequest, ReadMetadataRequest, MovePieceRequest,
+                 OpenVolumeRequest, VolumeIoRequest>
         what;
 };
 
@@ -98,7 +113,7 @@ struct ActiveVolume {
 };
 
 struct PoolAnswer {
-    std::vector<std::string> warnings;
+    std::vector<std::string> warnings;  // of StatusRequest: why the server stays with none active
     // Of volumes made, in the order asked. Of a merge: of the origin and of what was kept; nothing
     // yet while either is in use. Of (de)activation: of origins that were merged into.
     std::vector<std::string> names;
@@ -114,7 +129,7 @@ struct PoolAnswer {
     std::vector<ActiveVolume> active;
     // Of WaitEventsRequest.
     std::vector<LoggedEvent> events;
-    // Of PinRequest and ReadMetadataRequest: bytes that follow the answer.
+    // Of PinRequest, ReadMetadataRequest and VolumeIoRequest: bytes that follow the answer.
     std::uint64_t bytes_following = 0;
 };
 

@@ -17,6 +17,7 @@
 #include "libvm/active_list.h"
 #include "libvm/control_protocol.h"
 #include "libvm/nbd_listeners.h"
+#include "libvm/opened_volumes.h"
 #include "libvm/pool_keeper.h"
 #include "libvm/pool_owner.h"
 #include "libvm/served_move.h"
@@ -143,10 +144,19 @@ private:
         std::unique_ptr<PoolDevices> devices;
         std::uint64_t layout;  // of the pool's own devices, when these were opened
     };
+    // What belongs to a control connection, and ends with it.
+    struct Holdings {
+        std::optional<PinnedReader> pinned;
+        std::unique_ptr<OpenedVolume> opened;
+    };
     void accept_control();
     void converse(ControlConnection& connection);
-    Result<PoolAnswer> execute(const PoolRequest& request, std::optional<PinnedReader>& pinned,
+    // Whether the connection goes on.
+    bool answer(int fd, const std::string& text, Holdings& holdings);
+    Result<PoolAnswer> execute(const PoolRequest& request, Holdings& holdings,
                                std::vector<std::byte>& following);
+    Result<PoolAnswer> open(const OpenVolumeRequest& request, Holdings& holdings);
+    void stop_if_unused();
     Result<PoolAnswer> pin(std::optional<PinnedReader>& pinned, std::vector<std::byte>& following);
     Result<> open_pinned(PinnedReader& pinned);
     Result<PoolAnswer> read(PinnedReader& pinned, const ReadMetadataRequest& request,
@@ -169,6 +179,7 @@ private:
     std::unique_ptr<ServedExports> exports_;
     std::unique_ptr<PoolOwner> owner_;
     std::unique_ptr<ServedMove> mover_;
+    std::unique_ptr<OpenedVolumes> opened_;
     EventLog events_;
     std::unique_ptr<PoolKeeper> keeper_;
     std::chrono::seconds idle_limit_{};  // without ever having been asked to activate anything
@@ -215,6 +226,7 @@ Result<> Server::open(const std::string& pool_uuid) {
     served_ = std::make_unique<ServedPool>(reactor_, *local_);
     exports_ = std::make_unique<ServedExports>(reactor_, *nbd_, control_session_,
                                                environment_.nbd_socket(pool_uuid));
+    opened_ = std::make_unique<OpenedVolumes>(*served_);
     owner_ = std::make_unique<PoolOwner>(control_session_, *served_, pool_, exports_.get());
     mover_ =
         std::make_unique<ServedMove>(control_session_, *served_, group_, pool_, request_mutex_);
@@ -346,38 +358,50 @@ void Server::accept_control() {
 
 void Server::converse(ControlConnection& connection) {
     const int fd = connection.socket.get();
-    std::optional<PinnedReader> pinned;
+    Holdings holdings;
     bool going = send_hello(fd).has_value();
     while (going) {
         const auto text = receive_frame(fd);
         if (!text || !*text) break;
-        std::vector<std::byte> following;
         ++executing_;
-        if (!stopping_) {
-            const auto request = request_from_json(**text);
-            const auto answer = request ? execute(*request, pinned, following)
-                                        : Result<PoolAnswer>(request.error());
-            going = send_frame(fd, to_json(answer)).has_value() &&
-                    send_bytes(fd, following).has_value();
-            const bool activates =
-                request && std::holds_alternative<ActivateRequest>(request->what);
-            served_->call([&](Pool&, PoolDevices&) {
-                asked_to_activate_ = asked_to_activate_ || activates;
-                if (asked_to_activate_ && nbd_->empty()) stop();
-            });
-        } else {
-            going = false;  // the client asks the next owner
-        }
+        // Of one that ends, the client asks the next owner.
+        going = !stopping_ && answer(fd, **text, holdings);
         --executing_;
     }
-    if (pinned) served_->call([&](Pool& pool, PoolDevices&) { pool.unpin(pinned->pin); });
+    if (holdings.pinned)
+        served_->call([&](Pool& pool, PoolDevices&) { pool.unpin(holdings.pinned->pin); });
+    if (holdings.opened) {
+        holdings.opened.reset();
+        stop_if_unused();
+    }
     ::shutdown(fd, SHUT_RDWR);
     connection.ended = true;
 }
 
-Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<PinnedReader>& pinned,
+bool Server::answer(int fd, const std::string& text, Holdings& holdings) {
+    const auto request = request_from_json(text);
+    if (const auto* io = request ? std::get_if<VolumeIoRequest>(&request->what) : nullptr)
+        return holdings.opened && holdings.opened->serve(fd, *io);
+    std::vector<std::byte> following;
+    const auto answer =
+        request ? execute(*request, holdings, following) : Result<PoolAnswer>(request.error());
+    const bool going =
+        send_frame(fd, to_json(answer)).has_value() && send_bytes(fd, following).has_value();
+    if (request && std::holds_alternative<ActivateRequest>(request->what))
+        served_->call([&](Pool&, PoolDevices&) { asked_to_activate_ = true; });
+    stop_if_unused();
+    return going;
+}
+
+void Server::stop_if_unused() {
+    served_->call([&](Pool&, PoolDevices&) {
+        if (asked_to_activate_ && nbd_->empty() && opened_->none()) stop();
+    });
+}
+
+Result<PoolAnswer> Server::execute(const PoolRequest& request, Holdings& holdings,
                                    std::vector<std::byte>& following) {
-    if (std::holds_alternative<PinRequest>(request.what)) return pin(pinned, following);
+    if (std::holds_alternative<PinRequest>(request.what)) return pin(holdings.pinned, following);
     if (const auto* wait = std::get_if<WaitEventsRequest>(&request.what)) {
         PoolAnswer answer;
         answer.events = events_.after(
@@ -385,13 +409,22 @@ Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<Pin
         return answer;
     }
     if (const auto* read_request = std::get_if<ReadMetadataRequest>(&request.what)) {
-        if (!pinned) return Error(Errc::invalid_argument, "nothing is pinned on this connection");
-        return read(*pinned, *read_request, following);
+        if (!holdings.pinned)
+            return Error(Errc::invalid_argument, "nothing is pinned on this connection");
+        return read(*holdings.pinned, *read_request, following);
     }
-    if (std::holds_alternative<StatusRequest>(request.what)) return owner_->status();
+    if (std::holds_alternative<StatusRequest>(request.what)) {
+        PoolAnswer answer = owner_->status();
+        if (opened_->count() > 0)
+            answer.warnings.emplace_back("a volume is being imported or exported");
+        return answer;
+    }
     if (const auto* piece = std::get_if<MovePieceRequest>(&request.what))
         return mover_->move(*piece);
     const std::scoped_lock lock(request_mutex_);
+    if (const auto* wanted = std::get_if<OpenVolumeRequest>(&request.what))
+        return open(*wanted, holdings);
+    TRY(opened_->check_may(control_session_.catalog, request));
     auto answer = owner_->execute(request);
     if (std::holds_alternative<RefreshRequest>(request.what)) keeper_->reload();
     if (std::holds_alternative<ActivateRequest>(request.what) ||
@@ -399,6 +432,15 @@ Result<PoolAnswer> Server::execute(const PoolRequest& request, std::optional<Pin
         std::holds_alternative<RemoveVolumesRequest>(request.what))
         remember_exports();
     return answer;
+}
+
+Result<PoolAnswer> Server::open(const OpenVolumeRequest& request, Holdings& holdings) {
+    if (holdings.opened) return Error(Errc::exists, "this connection has a volume open already");
+    const ThinRow volume = TRY(control_session_.catalog.thin(request.lv_id));
+    if (exports_->has(request.lv_id))
+        return Error(Errc::busy, fmt::format("Logical volume {} is active", volume.lv.name));
+    holdings.opened = TRY(opened_->open(volume, request.writing));
+    return PoolAnswer{};
 }
 
 Result<PoolAnswer> Server::execute_own(const PoolRequest& request) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <new>
 #include <span>
 
@@ -15,19 +16,21 @@ namespace thinvol {
 
 class AlignedBuffer {
 public:
-    explicit AlignedBuffer(std::size_t bytes)
-        : bytes_(static_cast<std::byte*>(::operator new(bytes, alignment))), size_(bytes) {}
-    AlignedBuffer(const AlignedBuffer&) = delete;
-    AlignedBuffer& operator=(const AlignedBuffer&) = delete;
-    ~AlignedBuffer() { ::operator delete(bytes_, alignment); }
-    std::span<std::byte> first(std::size_t bytes) const {
-        return std::span(bytes_, size_).first(bytes);
-    }
+    AlignedBuffer() = default;
+    explicit AlignedBuffer(std::size_t size)
+        : bytes_(static_cast<std::byte*>(::operator new(size, alignment))), size_(size) {}
+
+    std::byte* bytes() const { return bytes_.get(); }
+    std::size_t size() const { return size_; }
+    std::span<std::byte> first(std::size_t n) const { return {bytes_.get(), n}; }
 
 private:
     static constexpr std::align_val_t alignment{4096};
-    std::byte* bytes_;
-    std::size_t size_;
+    struct Free {
+        void operator()(std::byte* bytes) const { ::operator delete(bytes, alignment); }
+    };
+    std::unique_ptr<std::byte, Free> bytes_;
+    std::size_t size_ = 0;
 };
 
 }  // namespace thinvol

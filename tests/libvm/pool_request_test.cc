@@ -100,6 +100,16 @@ TEST_CASE("each request is understood as it was meant") {
     const auto read = there_and_back(ReadMetadataRequest{max64, 17});
     CHECK(read.first == max64);
     CHECK(read.count == 17);
+    const auto open = there_and_back(OpenVolumeRequest{18, true});
+    CHECK(open.lv_id == 18);
+    CHECK(open.writing);
+    for (const IoKind kind : {IoKind::read, IoKind::write, IoKind::write_zeroes, IoKind::discard,
+                              IoKind::flush, IoKind::status}) {
+        const auto io = there_and_back(VolumeIoRequest{kind, max64, 19});
+        CHECK(io.kind == kind);
+        CHECK(io.offset == max64);
+        CHECK(io.length == 19);
+    }
 }
 
 TEST_CASE("an answer is understood as it was meant") {
@@ -210,6 +220,8 @@ TEST_CASE("text that is no request is refused") {
           R"({"id":"a","do":"make_volumes","with":{"volumes":{}}})",
           R"({"id":"a","do":"extend_pool","with":{"data":{},"metadata":0,"pv_ids":[]}})",
           R"({"id":"a","do":"read_metadata","with":{"first":0}})",
+          R"({"id":"a","do":"volume_io","with":{"kind":"erase","offset":0,"length":1}})",
+          R"({"id":"a","do":"volume_io","with":{"kind":0,"offset":0,"length":1}})",
           R"({"id":"a","do":"status","with":{}} x)",
           R"({"id":"a","do":"status","with":{}}{})",
           "{\"id\":\"\xff\",\"do\":\"status\",\"with\":{}}"}) {
