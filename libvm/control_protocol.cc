@@ -228,7 +228,8 @@ Result<> ControlClient::await_answer() {
 void ControlClient::close() {
     ::shutdown(fd_.get(), SHUT_WR);
     std::array<std::byte, 512> rest;
-    while (::recv(fd_.get(), rest.data(), rest.size(), 0) > 0) {}
+    while (readable_within(fd_.get(), patience_) &&
+           ::recv(fd_.get(), rest.data(), rest.size(), 0) > 0) {}
 }
 
 Result<PoolAnswer> ControlClient::ask(const PoolRequest& request) {

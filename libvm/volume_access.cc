@@ -76,6 +76,7 @@ public:
                 TRY(client_.send_payload({request.buffer, request.length.n}));
         }
         for (IoRequest& request : requests) {
+            TRY(client_.await_answer());
             const auto text = TRY(client_.receive_answer());
             if (!text) return Error(Errc::io_error, "the pool's server ended");
             const auto answer = answer_from_json(*text);
@@ -139,12 +140,14 @@ Result<std::unique_ptr<VolumeAccess>> VolumeAccess::open(Session& session, const
                                                          Purpose purpose) {
     using Opened = Result<std::unique_ptr<VolumeAccess>>;
     auto opened = until_answered(session.environment, pool, [&]() -> Result<Opened> {
-        auto client = ControlClient::connect(session.environment.control_socket(pool.lv.uuid));
+        auto client = ControlClient::connect(session.environment.control_socket(pool.lv.uuid),
+                                             pool_patience::patience);
         if (client) {
             const bool sent = client
                                   ->send(new_request(
                                       OpenVolumeRequest{volume.lv.id, purpose == Purpose::writing}))
                                   .has_value();
+            if (auto told = client->await_answer(); !told) return Opened(std::move(told).error());
             const auto text = client->receive_answer();
             if (!sent || !text || !*text) return Error(Errc::not_found, "the server went away");
             auto answer = answer_from_json(**text);
