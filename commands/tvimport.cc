@@ -106,7 +106,9 @@ Result<> import(Invocation& call) {
     for (const auto& warning : done.warnings) call.warn(warning);
     if (!target.replaced && target.size != TRY(wanted_size(call, *source)))
         call.say("Rounding up size to full physical extent {}", format_size_long(target.size));
-    if (!target.replaced) warn_of_overcommitment(call, session, target.group, target.pool);
+    if (const auto config = config_for_warnings(call, session, target.pool);
+        config && !target.replaced)
+        warn_of_overcommitment(call, session, *config, target.group, target.pool);
     if (done.waits)
         call.warn(
             fmt::format("{} is in use; it gets the new content when it is deactivated", name));
