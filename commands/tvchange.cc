@@ -51,7 +51,7 @@ constexpr std::string_view examples[] = {
     "tvchange -an -S lv_tags=nightly",
     "tvchange -aay --all",
     "tvchange --setting autoextend.data_threshold=80 vg0/pool0",
-    "tvchange --setting 'nbd.access=uid:1000=rw cert:backup=ro' vg0/root",
+    "tvchange --setting nbd.access=uid:1000=rw vg0/root",
     "tvchange --errorwhenfull y vg0/pool0",
     "tvchange --lend kernel vg0/pool0",
     "tvchange --return --adopt 7=copy,10g vg0/pool0"};
