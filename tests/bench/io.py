@@ -175,9 +175,9 @@ def inner_lines(results):
 def shown(row, value):
     if value is None:
         return ""
-    if "4 KiB" in row and "CPU" not in row:
+    if row.startswith("4 KiB"):
         return f"{value / 1e3:.1f} k/s"
-    if "1 MiB" in row:
+    if row.startswith("1 MiB"):
         return f"{value:.0f} MiB/s"
     return f"{value:.2f}"
 

@@ -4,6 +4,7 @@ Goal    each server as a user would start it for speed, on files of its own.
 Method  a server is an object with start(), snapshot() and stop(); Load runs nbd_load on it.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -171,7 +172,8 @@ class Load:
     def __call__(self, command, size, depth, split=False, **options):
         pid = self.server.pid()
         for task in tasks(pid):
-            os.sched_setaffinity(task, {self.last})
+            with contextlib.suppress(ProcessLookupError):  # a thread that ended
+                os.sched_setaffinity(task, {self.last})
         client = {min(os.sched_getaffinity(0))} if split else {self.last}
         options.setdefault("seconds", self.seconds)
         words = [f"{name}={value}" for name, value in options.items()]
