@@ -75,9 +75,9 @@ Result<> check_same_pool(const Invocation& call, Session& session, const FoundTh
     if (origin.thin.pool_id == pool.pool.lv.id) return {};
     return Error(
         Errc::unsupported,
-        fmt::format("{} is not in pool {}: an external origin is a file or block device, a "
-                    "thin volume is an origin within its pool",
-                    origin.full_name(), pool.full_name()));
+        fmt::format("{} is not in pool {}, and an external origin is a file or block device: "
+                    "tvexport {} FILE makes one of it",
+                    origin.full_name(), pool.full_name(), origin.full_name()));
 }
 
 int make_over_external_origin(Invocation& call, const std::string& path) {

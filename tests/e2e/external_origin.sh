@@ -15,7 +15,15 @@ sum=$(sha256sum < golden.img)
 fails 5 'No such file|not found|Failed to find' tvcreate -s --thinpool vg0/pool0 -n v vg0/none
 printf x > odd.img
 fails 5 'no whole number of sectors' tvcreate -s --thinpool vg0/pool0 -n v odd.img
-fails 5 'not in pool vg0/other' tvcreate -s --thinpool vg0/other -n v vg0/thin
+fails 5 'tvexport vg0/thin FILE makes one' tvcreate -s --thinpool vg0/other -n v vg0/thin
+# Another pool's volume becomes an external origin by way of a file.
+tvimport golden.img vg0/base -T vg0/pool0 >/dev/null 2>&1
+tvexport vg0/base base.img >/dev/null
+tvcreate -s --thinpool vg0/other -n clone base.img >/dev/null
+tvchange -ay vg0/clone
+cmp -n 10485760 golden.img <(head_of "$(uri vg0/clone)" 10485760)
+tvchange -an vg0/clone
+tvremove -y vg0/clone vg0/base >/dev/null
 says 'created over .*/golden.img' tvcreate -s --thinpool vg0/pool0 -n v golden.img
 tvcreate -s --thinpool vg0/other -n w golden.img >/dev/null
 [ "$(field lv_size vg0/v)" = 12.00m ]
