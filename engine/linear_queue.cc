@@ -249,16 +249,20 @@ void LinearQueue::forget(const Split& split) {
     std::erase_if(splits_, [&](const auto& s) { return s.get() == &split; });
 }
 
+void LinearQueue::end_drains() {
+    const auto is_over = [&](const Drain* d) { return epochs_.passed(d->epoch); };
+    std::vector<Drain*> ended;
+    std::copy_if(drains_.begin(), drains_.end(), std::back_inserter(ended), is_over);
+    std::erase_if(drains_, is_over);
+    if (!ended.empty() && drains_.empty()) leaving_.clear();
+    for (Drain* drain : ended) drain->done(*drain);
+}
+
 void LinearQueue::poll(bool wait) {
     const std::size_t before = in_flight();
     for (BlockQueue* device : devices_) device->poll(false);
     for (BlockQueue* device : leaving_) device->poll(false);
-    const auto over = std::stable_partition(
-        drains_.begin(), drains_.end(), [&](const Drain* d) { return !epochs_.passed(d->epoch); });
-    const std::vector<Drain*> ended(over, drains_.end());
-    drains_.erase(over, drains_.end());
-    if (!ended.empty() && drains_.empty()) leaving_.clear();
-    for (Drain* drain : ended) drain->done(*drain);
+    if (!drains_.empty()) end_drains();
     if (!wait || in_flight() < before) return;
     for (const auto* list : {&devices_, &leaving_}) {
         const auto busy = std::find_if(list->begin(), list->end(),

@@ -67,6 +67,7 @@ private:
     bool submit_flush(Request& request);
     bool launch(std::unique_ptr<Split> split);
     void forget(const Split& split);
+    void end_drains();
     void cut_at(Sector at);
     void join_at(Sector at);
     void list_devices();
