@@ -1,7 +1,5 @@
 #include "engine/known_zero.h"
 
-#include <algorithm>
-
 namespace thinvol {
 
 bool KnownZero::take(DataBlock block, DataBlocks blocks) {

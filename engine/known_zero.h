@@ -6,9 +6,8 @@
 // for and serves the blocks in it one after the other.
 //
 // Units       data blocks; sectors of the data device
-// Invariants  (1) nothing that was written since is remembered as zero, free or not: a block that
-// is
-//                 mapped may be a hole, be written, freed, and come back with its data
+// Invariants  (1) nothing that was written since is remembered as zero, free or not: a mapped
+//                 block may be a hole, be written, freed, and come back with its data
 //             (2) what is remembered lies within the pool's data blocks, which nobody else writes
 // Errors      none: what is not known is not zero
 // Threads     as the queue's

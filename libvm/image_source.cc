@@ -16,7 +16,6 @@ namespace thinvol {
 namespace {
 
 constexpr int look_again_ms = 100;
-constexpr std::size_t nbd_request = 1 << 20;
 
 Error system_error(const std::string& path) {
     return {errno == ENOENT ? Errc::not_found : Errc::io_error,
@@ -102,11 +101,7 @@ public:
         if (pos >= size.n) return Bytes(0);
         at = std::max(at, round_down(pos, unit));
         const std::size_t wanted = std::min<std::uint64_t>(into.size(), size.n - at.n);
-        std::vector<NbdIo> pieces;
-        for (std::size_t done = 0; done < wanted; done += nbd_request)
-            pieces.push_back(
-                {at + Bytes(done), into.subspan(done, std::min(nbd_request, wanted - done))});
-        TRY(image_->nbd().read(pieces));
+        TRY(image_->nbd().read(in_requests(at, into.first(wanted))));
         return Bytes(wanted);
     }
 

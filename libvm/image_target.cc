@@ -17,8 +17,6 @@
 namespace thinvol {
 namespace {
 
-constexpr std::size_t nbd_request = 1 << 20;
-
 Error system_error(const std::string& path) {
     const Errc code = errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? Errc::out_of_space
                       : errno == ENOENT                                    ? Errc::not_found
@@ -129,11 +127,7 @@ public:
         return {};
     }
     Result<> write(ByteOffset at, std::span<std::byte> bytes) override {
-        std::vector<NbdIo> pieces;
-        for (std::size_t done = 0; done < bytes.size(); done += nbd_request)
-            pieces.push_back({at + Bytes(done),
-                              bytes.subspan(done, std::min(nbd_request, bytes.size() - done))});
-        return image_->nbd().write(pieces);
+        return image_->nbd().write(in_requests(at, bytes));
     }
     Result<> finish() override {
         TRY(image_->nbd().flush());

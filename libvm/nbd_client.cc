@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <string>
@@ -32,7 +33,17 @@ Result<> send(int fd, std::span<const std::byte> bytes) {
 constexpr std::uint32_t number(nbd::Option option) { return static_cast<std::uint32_t>(option); }
 constexpr std::uint16_t number(nbd::Command command) { return static_cast<std::uint16_t>(command); }
 
+constexpr std::size_t request_max = 1 << 20;
+
 }  // namespace
+
+std::vector<NbdIo> in_requests(ByteOffset at, std::span<std::byte> bytes) {
+    std::vector<NbdIo> requests;
+    for (std::size_t done = 0; done < bytes.size(); done += request_max)
+        requests.push_back(
+            {at + Bytes(done), bytes.subspan(done, std::min(request_max, bytes.size() - done))});
+    return requests;
+}
 
 Result<NbdClient> NbdClient::negotiate(UniqueFd socket) {
     NbdClient client(std::move(socket));

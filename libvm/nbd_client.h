@@ -23,6 +23,8 @@ struct NbdIo {
     ByteOffset at{};
     std::span<std::byte> bytes;
 };
+// Cut into requests of a size that any server takes.
+std::vector<NbdIo> in_requests(ByteOffset at, std::span<std::byte> bytes);
 
 class NbdClient {
 public:

@@ -4,8 +4,8 @@
 // So a request larger than one second's worth is slow, and not impossible.
 //
 // Units       tokens: requests or bytes; one is there for each that may pass
-// Invariants  (1) over any t seconds no more is let pass than (t + 1) seconds' worth and one
-// request
+// Invariants  (1) over any t seconds no more is let pass than (t + 1) seconds' worth and
+//                 one request
 //             (2) while nothing is asked for, no more than one second's worth is saved
 // Errors      none
 // Threads     one

@@ -171,6 +171,13 @@ Result<std::unique_ptr<VolumeAccess>> VolumeAccess::open(Session& session, const
     return std::move(*opened);
 }
 
+Result<bool> is_active(Session& session, const PoolRow& pool, const ThinRow& volume) {
+    const auto status = TRY(pool_status(session.environment, pool));
+    if (!status) return false;
+    const auto same = [&](const ActiveVolume& v) { return v.lv_id == volume.lv.id; };
+    return std::any_of(status->active.begin(), status->active.end(), same);
+}
+
 Result<> remove_left_over(Session& session, const GroupRow& group, const PoolRow& pool,
                           const std::string& name, std::string_view tag) {
     const auto lv = TRY(session.catalog.lookup_lv(group.id, name));

@@ -39,6 +39,9 @@ public:
                                                       Purpose purpose);
 };
 
+// Whether a server exports it.
+Result<bool> is_active(Session& session, const PoolRow& pool, const ThinRow& volume);
+
 // A volume that an import or export made for itself and left when it was killed: by that name, and
 // with that tag, so that nobody's own is taken for one. busy: that import or export goes on.
 Result<> remove_left_over(Session& session, const GroupRow& group, const PoolRow& pool,

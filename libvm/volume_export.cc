@@ -87,13 +87,6 @@ private:
 
 // --- the snapshot of a volume that is active -----------------------------------------------------
 
-Result<bool> is_active(Session& session, const PoolRow& pool, const ThinRow& volume) {
-    const auto status = TRY(pool_status(session.environment, pool));
-    if (!status) return false;
-    const auto same = [&](const ActiveVolume& v) { return v.lv_id == volume.lv.id; };
-    return std::any_of(status->active.begin(), status->active.end(), same);
-}
-
 Result<ThinRow> make_snapshot(Session& session, const GroupRow& group, const PoolRow& pool,
                               const ThinRow& volume) {
     MakeVolumesRequest::One one;

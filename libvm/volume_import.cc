@@ -240,9 +240,7 @@ Result<> finish(Session& session, const ImportTarget& target, const ThinRow& vol
 Result<> check_replaceable(Session& session, const GroupRow& group, const PoolRow& pool,
                            const ThinRow& volume) {
     const std::string name = group.name + "/" + volume.lv.name;
-    const auto status = TRY(pool_status(session.environment, pool));
-    const auto same = [&](const ActiveVolume& v) { return v.lv_id == volume.lv.id; };
-    if (status && std::any_of(status->active.begin(), status->active.end(), same))
+    if (TRY(is_active(session, pool, volume)))
         return Error(Errc::busy,
                      fmt::format("{} is active: tvchange -an {}, or write to it as its clients do: "
                                  "nbdcopy FILE \"$(tvs --noheadings -o uri {})\"",
