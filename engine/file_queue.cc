@@ -90,9 +90,19 @@ FileQueue::FileQueue(UniqueFd fd, std::string path, const FileOptions& options)
     : fd_(std::move(fd)),
       path_(std::move(path)),
       options_(options),
-      written_(options.unflushed ? 1 : 0) {}
+      written_(std::make_shared<Count>(options.unflushed ? 1 : 0)) {}
 
 FileQueue::~FileQueue() { ASSERT(in_flight_ == 0); }
+
+Result<std::unique_ptr<FileQueue>> FileQueue::sibling(Ring* ring) const {
+    UniqueFd fd(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!fd) return error_of("open again", errno);
+    FileOptions options = options_;
+    options.ring = ring;
+    auto queue = std::make_unique<FileQueue>(std::move(fd), path_, options);
+    queue->written_ = written_;
+    return queue;
+}
 
 Error FileQueue::error_of(const char* what, int number) const {
     const Errc code = number == ENOSPC || number == EDQUOT ? Errc::out_of_space : Errc::io_error;
@@ -103,7 +113,7 @@ bool FileQueue::submit(Request& request) {
     request.outcome = check_range(*this, request);
     if (!request.outcome) return true;
     // (1) Not for one that is still in flight: another device on this file may ask meanwhile.
-    if (request.op == Op::flush && flushed_ == written_ && !flush_failed_) return true;
+    if (request.op == Op::flush && flushed_ == *written_ && !flush_failed_) return true;
     if (request.op == Op::read && !options_.direct && read_cached(request)) return true;
     const bool small_zero =
         request.op == Op::write_zeroes && to_bytes(request.length).n <= zero_bytes;
@@ -168,7 +178,7 @@ bool FileQueue::run_now(Request& request) {
 void FileQueue::note_written(const Request& request) {
     if (request.op == Op::read || request.op == Op::flush) return;
     if (request.fua) ++flushes_;
-    else ++written_;
+    else ++*written_;
 }
 
 Result<> FileQueue::transfer(const Request& request) {
@@ -207,7 +217,7 @@ Result<> FileQueue::flush_file() {
     if (flush_failed_)
         return Error(Errc::io_error,
                      fmt::format("flush {}: an earlier flush failed", path_));  // (2)
-    const std::uint64_t covers = written_;
+    const std::uint64_t covers = *written_;
     ++flushes_;
     if (::fdatasync(fd_.get()) == 0) {
         flushed_ = std::max(flushed_, covers);
@@ -286,7 +296,7 @@ void FileQueue::start(Request& request) {
         }
     }
     if (request.op == Op::flush) {
-        operation.covers = written_;  // what completes from now on is the next flush's
+        operation.covers = *written_;  // what completes from now on is the next flush's
         ++flushes_;
     }
     send(operation);

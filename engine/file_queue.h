@@ -7,16 +7,17 @@
 //
 // Units       sectors of the file
 // Invariants  (1) a flush is skipped only if nothing was written since one that succeeded in this
-//                 object
+//                 object, by it or its siblings
 //             (2) a flush that failed makes all later ones fail: what it covered may be lost
 //             (3) the file never grows
 // Errors      io_error with the path and the system's words; out_of_space for ENOSPC and EDQUOT
-// Threads     one
+// Threads     one; siblings have others
 // Source      fallocate(2), open(2) on O_DIRECT, pwritev2(2); "Can Applications Recover from fsync
 //             Failures?"
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,6 +43,9 @@ public:
 
     Sectors size() const override { return options_.size; }
     Sectors granule() const override { return options_.granule; }
+    // Another thread's queue on the same descriptor. Flushes are to be asked for here.
+    Result<std::unique_ptr<FileQueue>> sibling(Ring* ring) const;
+
     bool submit(Request& request) override;
     // Holes of a file, preallocated or not.
     Sectors zeroes_at(Sector at, Sectors most) override;
@@ -75,8 +79,9 @@ private:
     UniqueFd fd_;
     std::string path_;
     FileOptions options_;
-    std::uint64_t written_ = 0;  // requests that a flush has to cover
-    std::uint64_t flushed_ = 0;  // as many of them as a flush that succeeded has covered
+    using Count = std::atomic<std::uint64_t>;
+    std::shared_ptr<Count> written_;  // requests that a flush has to cover, of all siblings
+    std::uint64_t flushed_ = 0;       // as many of them as a flush that succeeded has covered
     bool flush_failed_ = false;
     enum class CachedReads { nowait, plain, none } cached_reads_ = CachedReads::nowait;
     std::uint64_t flushes_ = 0;

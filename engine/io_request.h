@@ -9,6 +9,8 @@
 // Source      the Linux bio; NBD's commands
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <vector>
 
@@ -19,6 +21,7 @@
 
 namespace thinvol {
 
+class Lane;
 struct ThinDevice;
 struct Volume;
 
@@ -63,6 +66,7 @@ struct IoRequest {
 
     // The engine's while in flight.
     IoRequest* link = nullptr;
+    Lane* lane = nullptr;      // whose it is, that handed it over
     std::uint32_t parts = 0;   // unfinished
     std::uint32_t parked = 0;  // of those, waiting for space
     bool inside_gate = false;
@@ -75,8 +79,21 @@ struct IoRequest {
 struct Gate {
     std::uint32_t in_flight = 0;  // let through and not finished, but for those parked for space
     std::uint32_t closed = 0;     // how many hold it closed
-    bool exclusive = false;       // one request is alone inside
+    bool exclusive = false;       // one request is alone inside, or waits for that
     Fifo<IoRequest> waiting;
+};
+
+inline constexpr std::size_t lanes_max = 16;
+
+// What lanes know of a volume (lanes.h). The pool's thread stores all of it but `changes`.
+struct LaneView {
+    std::atomic<std::uint64_t> size{0};  // bytes; 0: nothing is to be done without asking
+    std::atomic<bool> writes{false};     // (C7) let in
+    std::atomic<std::uint32_t> snapshot_time{0};
+    struct alignas(64) Count {
+        std::atomic<std::uint32_t> n{0};
+    };
+    std::array<Count, lanes_max> changes{};  // under way, by lane
 };
 
 // A thin volume that is open; made and ended by Pool::open_volume() and Pool::close_volume().
@@ -89,7 +106,8 @@ struct Volume {
     BlockQueue* external_origin = nullptr;  // what unmapped blocks show, as far as it goes
     bool lost_changes = false;  // what was acknowledged was dropped: its flushes fail from now on
     Gate gate{};
-    std::uint32_t requests = 0;  // submitted and not done
+    LaneView lanes{};
+    std::uint32_t requests = 0;  // submitted to the pool and not done
 };
 
 }  // namespace thinvol

@@ -6,15 +6,13 @@
 // for and serves the blocks in it one after the other.
 //
 // Units       data blocks; sectors of the data device
-// Invariants  (1) nothing that was written since is remembered as zero, free or not: a mapped
-//                 block may be a hole, be written, freed, and come back with its data
+// Invariants  (1) a block that came back since is remembered as zero no more: it may have been a
+//                 mapped hole when the file was asked, and written before it was freed
 //             (2) what is remembered lies within the pool's data blocks, which nobody else writes
 // Errors      none: what is not known is not zero
 // Threads     as the queue's
 // Source      lseek(2), SEEK_DATA
 #pragma once
-
-#include <algorithm>
 
 #include "engine/block_queue.h"
 
@@ -27,10 +25,10 @@ public:
     // `block` is reserved, no request to it is in flight, and one will be made now. The pool has
     // `blocks` of them.
     bool take(DataBlock block, DataBlocks blocks);
-    // Before anything is written to the data device.
-    void written(Sector at, Sectors length) {
-        if (at >= end_ || at + length <= begin_) return;
-        begin_ = std::min(at + length, end_);
+    // [first, first + length) were freed and are about to be free again.
+    void came_back(DataBlock first, DataBlocks length) {
+        const Sector at(first.n * block_size_.n);
+        if (at < end_ && at + block_size_ * length.n > begin_) end_ = begin_;
     }
 
 private:

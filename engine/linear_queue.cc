@@ -49,6 +49,15 @@ void LinearQueue::append(const LinearSegment& segment) {
         devices_.push_back(segment.device);
 }
 
+void LinearQueue::assign(const std::vector<LinearSegment>& segments) {
+    ASSERT(in_flight() == 0);
+    segments_.clear();
+    devices_.clear();
+    leaving_.clear();
+    size_ = Sectors(0);
+    for (const LinearSegment& segment : segments) append(segment);
+}
+
 void LinearQueue::drop_last() {
     ASSERT(!segments_.empty());
     size_ -= segments_.back().segment.length;
@@ -103,6 +112,12 @@ void LinearQueue::replace(Sector at, const LinearSegment& segment) {
     join_at(end);
     join_at(at);
     list_devices();
+}
+
+std::vector<LinearSegment> LinearQueue::segments() const {
+    std::vector<LinearSegment> segments;
+    for (const Placed& placed : segments_) segments.push_back(placed.segment);
+    return segments;
 }
 
 LinearSegment LinearQueue::part_at(Sector at, Sectors most) const {

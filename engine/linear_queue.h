@@ -30,11 +30,14 @@ public:
     ~LinearQueue() override;
 
     void append(const LinearSegment& segment);
+    // In place of those it has. No request is in flight.
+    void assign(const std::vector<LinearSegment>& segments);
     // Drops the last segment, to which no request was ever made.
     void drop_last();
     // What is asked of [at, at + segment.length) from here on goes to that segment. The device
     // that had it is to stay until a drain() has ended.
     void replace(Sector at, const LinearSegment& segment);
+    std::vector<LinearSegment> segments() const;
     // The part of a segment that begins there; `most` long, or up to its end.
     LinearSegment part_at(Sector at, Sectors most) const;
 

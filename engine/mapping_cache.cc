@@ -204,6 +204,10 @@ void MappingCache::forget(ThinId id) {
     });
 }
 
+void MappingCache::clear() {
+    for_each_page([&](const Way& w, std::uint64_t) { give_to(w, 0, [] {}); });
+}
+
 template <class Visit>
 void MappingCache::for_each_page(Visit&& visit) {
     for (std::uint64_t i = 0; i < sets_count_; ++i) {

@@ -49,6 +49,8 @@ public:
     void map(ThinId id, VirtualBlock at, Mapping mapping);
     void unmap(ThinId id, VirtualBlock begin, VirtualBlock end);
     void forget(ThinId id);
+    // Nobody looks meanwhile. What another transaction said is known no more (C8).
+    void clear();
 
     // Pages that can be held, whose entries are 8 bytes each.
     std::uint64_t pages() const { return sets_count_ * ways; }

@@ -43,7 +43,7 @@ Pool::Pool(BlockQueue& metadata, BlockQueue& data, Sectors data_block_size,
       flusher_(data),
       committer_(metadata, flusher_),
       shard_(*this, data, data_block_size),
-      reclaimer_(data, shard_.epochs(), data_block_size) {}
+      reclaimer_(data, shard_.epochs(), lanes_, shard_.known_zero(), data_block_size) {}
 
 Result<std::unique_ptr<Pool>> Pool::create(BlockQueue& metadata, BlockQueue& data,
                                            Sectors data_block_size, const PoolOptions& options) {
@@ -57,6 +57,7 @@ Result<std::unique_ptr<Pool>> Pool::create(BlockQueue& metadata, BlockQueue& dat
     std::unique_ptr<Pool> pool(new Pool(metadata, data, data_block_size, options));
     pool->metadata_ =
         TRY(ThinMetadata::format(metadata, data_block_size, blocks, options.metadata));
+    pool->lanes_.set_cache(&pool->metadata_->mapping_cache());
     TRY(pool->settle());
     TRY(pool->set_features(options.features));
     return pool;
@@ -73,6 +74,7 @@ Result<std::unique_ptr<Pool>> Pool::open(BlockQueue& metadata, BlockQueue& data,
     }
     std::unique_ptr<Pool> pool(new Pool(metadata, data, block, options));
     pool->metadata_ = std::move(md);
+    pool->lanes_.set_cache(&pool->metadata_->mapping_cache());
     if (std::string why = pool->unsound(); !why.empty())
         pool->set_mode(PoolMode::read_only, std::move(why));
     TRY(pool->set_features(options.features));
@@ -107,7 +109,27 @@ Result<Volume*> Pool::open_volume(ThinId id, Bytes size, bool read_only,
     volume->device = device;
     volume->external_origin = external_origin;
     if (external_origin != nullptr) over_origin_.push_back(volume.get());
+    show_to_lanes(*volume);
     return volumes_.emplace(id, std::pair(std::move(volume), 1U)).first->second.first.get();
+}
+
+void Pool::resize_volume(Volume& volume, Bytes size, bool read_only) {
+    volume.size = size;
+    volume.read_only = read_only;
+    show_to_lanes(volume);
+}
+
+// The time before the gate: a lane that finds it open sees the last snapshot's.
+void Pool::show_to_lanes(Volume& volume) {
+    LaneView& view = volume.lanes;
+    const Gate& gate = volume.gate;
+    const bool there = volume.device != nullptr;
+    if (there)
+        view.snapshot_time.store(volume.device->details.snapshotted_time,
+                                 std::memory_order_relaxed);
+    view.size.store(there ? volume.size.n : 0, std::memory_order_release);
+    view.writes.store(there && !volume.read_only && gate.closed == 0 && !gate.exclusive,
+                      std::memory_order_seq_cst);
 }
 
 void Pool::close_volume(Volume& volume) {
@@ -157,6 +179,11 @@ bool Pool::run_once() {
     data_.poll(false);
     for (Volume* volume : over_origin_) volume->external_origin->poll(false);
     bool progress = flusher_.run_once();
+    Fifo<IoRequest> handed_over = lanes_.take();
+    while (!handed_over.empty()) {
+        progress = true;
+        submit(handed_over.pop());
+    }
     if (!stalled_) {
         progress = shard_.run_once() || progress;
         progress = run_apply() || progress;
@@ -495,6 +522,8 @@ bool Pool::run_failure() {
     if (committer_.failed()) fail(committer_.error());
     else if (flusher_.failed() && mode_ < PoolMode::read_only) fail(flusher_.error());
     if (!stalled_ || !(committer_.idle() || committer_.failed())) return false;
+    if (!std::exchange(lanes_closed_, true)) lanes_.close();
+    if (!lanes_.quiet()) return false;
     reload();
     return true;
 }
@@ -513,11 +542,14 @@ void Pool::reload() {
         volume.device = nullptr;
     }
     const auto bounds = metadata_->bounds();
+    auto cache = metadata_->take_mapping_cache();
     metadata_.reset();
+    cache->clear();
     ++generation_;
-    auto reopened = ThinMetadata::open(metadata_device_, metadata_options_);
+    auto reopened = ThinMetadata::open(metadata_device_, metadata_options_, std::move(cache));
     if (reopened) {
         metadata_ = std::move(*reopened);
+        lanes_.set_cache(&metadata_->mapping_cache());
         for (auto& [id, entry] : volumes_) {
             if (auto device = metadata_->device(id)) {
                 entry.first->device = *device;
@@ -526,6 +558,9 @@ void Pool::reload() {
         }
         for (const auto& [id, of] : bounds)
             ignore(metadata_->set_bounds(id, of), "nothing is allocated while it is read-only");
+        for (auto& [id, entry] : volumes_) show_to_lanes(*entry.first);
+        std::exchange(lanes_closed_, false);
+        lanes_.open();
         persist_needs_check();
     } else {
         set_mode(PoolMode::failed, trouble_ + "; then " + reopened.error().text);
@@ -544,33 +579,6 @@ void Pool::persist_needs_check() {
     metadata_->superblock().encode(bytes);
     ignore(write_now(metadata_device_, Sector(0), bytes, true),
            "the pool is read-only in this process either way");
-}
-
-// --- for who has nothing else to do --------------------------------------------------------------
-
-Result<> apply_now(Pool& pool, std::vector<PoolOperation> operations, TransactionId from,
-                   TransactionId to) {
-    ApplyRequest request;
-    bool done = false;
-    request.operations = std::move(operations);
-    request.from = from;
-    request.to = to;
-    request.owner = &done;
-    request.done = [](ApplyRequest& r) { *static_cast<bool*>(r.owner) = true; };
-    pool.apply(request);
-    pool.run_until([&] { return done; });
-    ASSERT(done);
-    return std::move(request.outcome);
-}
-
-Result<> submit_now(Pool& pool, IoRequest& request) {
-    bool done = false;
-    request.owner = &done;
-    request.done = [](IoRequest& r) { *static_cast<bool*>(r.owner) = true; };
-    pool.submit(request);
-    pool.run_until([&] { return done; });
-    ASSERT(done);
-    return std::move(request.outcome);
 }
 
 // --- status, pins --------------------------------------------------------------------------------

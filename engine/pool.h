@@ -1,11 +1,9 @@
 // Pool: a thin pool that is open: its metadata, the requests to its volumes, its commits.
 //
 // Units       as noted; sizes of volumes in bytes
-// Invariants  the durability and reuse contract C1 to C8, stated in ARCHITECTURE.md and where it is
-//             kept: C1 C2 committer.h, C3 shard.h, C4 C5 the space maps, C6 reclaimer.h, C7 here,
-//             C8 here
+// Invariants  the durability and reuse contract, stated in ARCHITECTURE.md and where it is kept
 // Errors      per request and per operation; trouble with the pool itself changes mode()
-// Threads     one thread for all calls; no threads and no clock of its own
+// Threads     one thread for all calls, and those of lanes(); no threads and no clock of its own
 // Source      drivers/md/dm-thin.c
 //
 //   write <--> out_of_data_space          (no free data block; freed or added ones lead back)
@@ -52,6 +50,7 @@ public:
                                 BlockQueue* external_origin = nullptr);
     // No request of the volume may be in flight when the last opener closes it.
     void close_volume(Volume& volume);
+    void resize_volume(Volume& volume, Bytes size, bool read_only);
     Volume* find_volume(ThinId id);
     // Open or not, until it is removed; bounds of 0 and 0 end it. Reads all the volume's mappings.
     Result<> set_bounds(ThinId id, const SpaceBounds& bounds);
@@ -104,6 +103,8 @@ public:
     void unpin(const Pin& pin);
     BlockQueue& metadata_device() { return metadata_device_; }
 
+    // What other threads' ways to the volumes (lane.h) stand on.
+    Lanes& lanes() { return lanes_; }
     // --- for Shard and Reclaimer
     ThinMetadata& metadata() { return *metadata_; }
     DataFlusher& flusher() { return flusher_; }
@@ -114,6 +115,8 @@ public:
     std::uint64_t generation() const { return generation_; }
     // Whether a new block may be mapped now; the error says why not.
     Result<> may_provision() const;
+    // Lanes learn what the volume is, and whether its gate lets their writes in.
+    static void show_to_lanes(Volume& volume);
     void ran_out_of(PoolMode what, const Error& error);
     // Whether a write that finds no space waits for it.
     bool waits_for_space() const { return !features_.error_if_no_space && !waited_too_long_; }
@@ -159,16 +162,18 @@ private:
     std::unique_ptr<ThinMetadata> metadata_;  // null in mode failed
     DataFlusher flusher_;
     Committer committer_;
+    Lanes lanes_;
     Shard shard_;
     Reclaimer reclaimer_;
-    std::map<ThinId, std::pair<std::unique_ptr<Volume>, std::uint32_t>>
-        volumes_;                       // and how often opened
+    using Opened = std::pair<std::unique_ptr<Volume>, std::uint32_t>;  // and how often
+    std::map<ThinId, Opened> volumes_;
     std::vector<Volume*> over_origin_;  // those with an external origin
 
     PoolMode mode_ = PoolMode::write;
     std::string trouble_;
     bool commit_wanted_ = false;
-    bool stalled_ = false;  // fail() was called and reload() has not run yet
+    bool stalled_ = false;       // fail() was called and reload() has not run yet
+    bool lanes_closed_ = false;  // for reload()
     std::uint64_t generation_ = 0;
     SpaceWatch data_watch_;
     SpaceWatch metadata_watch_;
@@ -190,10 +195,5 @@ private:
     bool trim_unfinished_ = false;
     CommitNumber apply_commit_{};
 };
-
-// Runs the pool until the request has ended. Only where writes do not wait for space.
-Result<> apply_now(Pool& pool, std::vector<PoolOperation> operations, TransactionId from,
-                   TransactionId to);
-Result<> submit_now(Pool& pool, IoRequest& request);
 
 }  // namespace thinvol

@@ -8,7 +8,7 @@ namespace thinvol {
 
 void Reclaimer::add(std::vector<DataBlock> blocks) {
     if (blocks.empty()) return;
-    waiting_.push_back({epochs_.barrier(), std::move(blocks)});
+    waiting_.push_back({epochs_.barrier(), lanes_.barrier(), std::move(blocks)});
 }
 
 void Reclaimer::queue_runs(std::vector<DataBlock> blocks) {
@@ -24,6 +24,7 @@ void Reclaimer::queue_runs(std::vector<DataBlock> blocks) {
 }
 
 void Reclaimer::hand_back(ThinMetadata& metadata, const Run& run) {
+    known_zero_.came_back(run.first, run.length);
     for (DataBlock b = run.first; b < run.first + run.length; ++b) metadata.hand_back(b);
 }
 
@@ -46,7 +47,8 @@ void Reclaimer::start(Punch& punch, const Run& run) {
 
 bool Reclaimer::run_once(ThinMetadata& metadata, bool hurry) {
     bool progress = false;
-    while (!waiting_.empty() && epochs_.passed(waiting_.front().epoch)) {
+    while (!waiting_.empty() && epochs_.passed(waiting_.front().epoch) &&
+           lanes_.passed(waiting_.front().lane_epoch)) {
         queue_runs(std::move(waiting_.front().blocks));
         waiting_.pop_front();
         progress = true;

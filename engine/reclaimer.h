@@ -16,6 +16,8 @@
 
 #include "engine/block_queue.h"
 #include "engine/epoch.h"
+#include "engine/known_zero.h"
+#include "engine/lanes.h"
 
 namespace thinvol {
 
@@ -23,8 +25,13 @@ class ThinMetadata;
 
 class Reclaimer {
 public:
-    Reclaimer(BlockQueue& data, EpochTracker& epochs, Sectors data_block_size)
-        : data_(data), epochs_(epochs), data_block_size_(data_block_size) {}
+    Reclaimer(BlockQueue& data, EpochTracker& epochs, Lanes& lanes, KnownZero& known_zero,
+              Sectors data_block_size)
+        : data_(data),
+          epochs_(epochs),
+          lanes_(lanes),
+          known_zero_(known_zero),
+          data_block_size_(data_block_size) {}
 
     void set_passdown(bool passdown) { passdown_ = passdown; }
     // `passed` went by: that much more may be discarded. A rate of 0 sets no limit.
@@ -39,7 +46,8 @@ public:
 
 private:
     struct Batch {
-        std::uint64_t epoch;
+        std::uint64_t epoch;       // of the shard
+        std::uint64_t lane_epoch;  // of the lanes
         std::vector<DataBlock> blocks;
     };
     struct Run {
@@ -54,11 +62,13 @@ private:
         bool forgotten = false;
     };
     void queue_runs(std::vector<DataBlock> blocks);
-    static void hand_back(ThinMetadata& metadata, const Run& run);
+    void hand_back(ThinMetadata& metadata, const Run& run);
     void start(Punch& punch, const Run& run);
 
     BlockQueue& data_;
     EpochTracker& epochs_;
+    Lanes& lanes_;
+    KnownZero& known_zero_;
     Sectors data_block_size_;
     bool passdown_ = true;
     std::optional<std::int64_t> allowance_;  // bytes; none: no limit

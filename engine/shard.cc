@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include "engine/lane.h"
 #include "engine/shard_part.h"
 
 namespace thinvol {
@@ -83,10 +84,16 @@ void Shard::admit(IoRequest& request) {
 // so that it does not write back an older state of its neighbours' bytes.
 bool Shard::enter_gate(IoRequest& request) {
     Gate& gate = request.volume->gate;
-    if (gate.closed > 0 || gate.exclusive || (request.exclusive && gate.in_flight > 0))
-        return false;
+    if (gate.closed > 0 || (gate.exclusive && gate.in_flight > 0)) return false;
+    if (request.exclusive) {
+        if (!std::exchange(gate.exclusive, true)) Pool::show_to_lanes(*request.volume);
+        if (gate.in_flight > 0) return false;
+        if (!pool_.lanes().drained(*request.volume)) {
+            resume_.push_back(request.volume);  // the lane that leaves last wakes this thread
+            return false;
+        }
+    }
     ++gate.in_flight;
-    gate.exclusive = request.exclusive;
     request.inside_gate = true;
     return true;
 }
@@ -96,25 +103,42 @@ void Shard::leave_gate(IoRequest& request) {
     Gate& gate = request.volume->gate;
     ASSERT(gate.in_flight > 0);
     --gate.in_flight;
-    if (request.exclusive) gate.exclusive = false;
+    if (request.exclusive) {
+        gate.exclusive = false;
+        Pool::show_to_lanes(*request.volume);
+    }
     if (!gate.waiting.empty()) resume_.push_back(request.volume);
+}
+
+void Shard::close_gate(Volume& volume) {
+    ++volume.gate.closed;
+    Pool::show_to_lanes(volume);
+}
+
+bool Shard::drained(const Volume& volume) {
+    return volume.gate.in_flight == 0 && pool_.lanes().drained(volume);
 }
 
 void Shard::open_gate(Volume& volume) {
     ASSERT(volume.gate.closed > 0);
     --volume.gate.closed;
+    Pool::show_to_lanes(volume);
     if (!volume.gate.waiting.empty()) resume_.push_back(&volume);
 }
 
 // From run_once() only: a request that ends on the spot lets the next one in, and so on.
 bool Shard::resume_waiting() {
+    bool progress = false;
     const std::vector<Volume*> volumes = std::exchange(resume_, {});
     for (Volume* volume : volumes) {
         Fifo<IoRequest>& waiting = volume->gate.waiting;
-        while (!waiting.empty() && enter_gate(*waiting.front())) begin(waiting.pop());
+        while (!waiting.empty() && enter_gate(*waiting.front())) {
+            begin(waiting.pop());
+            progress = true;
+        }
     }
-    if (!at_gate_.empty()) let_in_parked();
-    return !volumes.empty();
+    if (!at_gate_.empty()) progress = let_in_parked() || progress;
+    return progress;
 }
 
 void Shard::begin(IoRequest& request) {
@@ -328,7 +352,8 @@ bool Shard::run_once() {
         progress = true;
         IoRequest& request = finished.pop();
         --request.volume->requests;
-        request.done(request);
+        if (request.lane != nullptr) request.lane->give_back(request);
+        else request.done(request);
     }
     return progress;
 }
@@ -374,7 +399,6 @@ void Shard::enter_epoch(Part& part) {
 
 // `part.io.data` was set where there is data.
 void Shard::send(Part& part, Op op, std::uint64_t at, std::uint64_t length, Step then) {
-    if (op == Op::write) known_zero_.written(to_sector(ByteOffset(at)), to_sectors(Bytes(length)));
     send_to(data_, part, op, at, length, then);
 }
 

@@ -38,8 +38,8 @@ public:
     // Takes everything as far as it goes without waiting. True if anything happened.
     bool run_once();
 
-    void close_gate(Volume& volume) { ++volume.gate.closed; }
-    bool drained(const Volume& volume) const { return volume.gate.in_flight == 0; }
+    void close_gate(Volume& volume);
+    bool drained(const Volume& volume);
     void open_gate(Volume& volume);
     // The volume is being closed; no request of it is left.
     void forget(const Volume& volume) { std::erase(resume_, &volume); }
@@ -55,6 +55,7 @@ public:
         return !parked_.empty() || !at_gate_.empty() || !waiting_changes_.empty();
     }
     EpochTracker& epochs() { return epochs_; }
+    KnownZero& known_zero() { return known_zero_; }
     Bytes block_bytes() const { return block_bytes_; }
 
 private:
@@ -120,7 +121,7 @@ private:
     void dispatch_block(Part& part);
     void reserve_block(Part& part, std::optional<DataBlock> old);
     void park(Part& part);
-    void let_in_parked();
+    bool let_in_parked();
     void lacks_space(Part& part, Error error);
     void release_block(Part& part);
     Part* cell_of(const Part& part);

@@ -104,7 +104,8 @@ void Shard::retry_parked() {
     let_in_parked();
 }
 
-void Shard::let_in_parked() {
+bool Shard::let_in_parked() {
+    bool progress = false;
     Fifo<Part> parked = at_gate_.take();
     while (!parked.empty()) {
         Part& part = parked.pop();
@@ -115,7 +116,9 @@ void Shard::let_in_parked() {
         }
         --request.parked;
         ready_.push(part);
+        progress = true;
     }
+    return progress;
 }
 
 void Shard::retry_changes() { ready_.append(waiting_changes_.take()); }

@@ -14,12 +14,13 @@ std::optional<ThinMetadata::Found> found(const ThinDevice& device, const Mapping
 }  // namespace
 
 ThinMetadata::ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpaceMap space_map,
-                           const MetadataOptions& options)
+                           const MetadataOptions& options, std::unique_ptr<MappingCache> cache)
     : cache_(device, size, options.cache_blocks),
       tm_(cache_, std::move(space_map), first_commit),
       data_(tm_),
       mappings_(tm_, MappingValue{&data_}),
-      cached_mappings_(options.mapping_cache),
+      cached_mappings_(cache ? std::move(cache)
+                             : std::make_unique<MappingCache>(options.mapping_cache)),
       roots_(tm_, RootValue{&tm_, &mappings_}),
       details_(tm_, {}) {}
 
@@ -37,7 +38,7 @@ Result<std::unique_ptr<ThinMetadata>> ThinMetadata::format(BlockQueue& device,
             fmt::format("a metadata device of {} blocks is too small, the least is 128", size));
     }
     std::unique_ptr<ThinMetadata> md(
-        new ThinMetadata(device, size, MetadataSpaceMap::empty(size), options));
+        new ThinMetadata(device, size, MetadataSpaceMap::empty(size), options, nullptr));
     MetadataSpaceMap& map = md->tm_.space_map();
     map.set_index_at(TRY(md->tm_.create(BlockKind::metadata_index))->at);
     map.set_overflow_root(
@@ -55,7 +56,8 @@ Result<std::unique_ptr<ThinMetadata>> ThinMetadata::format(BlockQueue& device,
 }
 
 Result<std::unique_ptr<ThinMetadata>> ThinMetadata::open(BlockQueue& device,
-                                                         const MetadataOptions& options) {
+                                                         const MetadataOptions& options,
+                                                         std::unique_ptr<MappingCache> cache) {
     alignas(metadata_block_bytes) std::array<std::byte, metadata_block_bytes> bytes;
     if (device.size() < to_sectors(Bytes(metadata_block_bytes)))
         return Error(Errc::corrupt, "the metadata device is empty");
@@ -70,7 +72,8 @@ Result<std::unique_ptr<ThinMetadata>> ThinMetadata::open(BlockQueue& device,
     // Loaded with a cache of its own, which is forgotten: bitmaps are kept as counts.
     BlockCache loading(device, size, 0);
     auto map = TRY(MetadataSpaceMap::load(loading, sb.metadata_space_map));
-    std::unique_ptr<ThinMetadata> md(new ThinMetadata(device, size, std::move(map), options));
+    std::unique_ptr<ThinMetadata> md(
+        new ThinMetadata(device, size, std::move(map), options, std::move(cache)));
     md->superblock_bytes_ = bytes;
     md->durable_superblock_ = bytes;
     TRY(md->load(sb));
@@ -157,7 +160,7 @@ Result<> ThinMetadata::remove(ThinId id) {
     TRY(room_for_removing(id));
     superblock_.details_root = TRY(details_.remove(superblock_.details_root, id.n())).root;
     superblock_.mapping_root = TRY(roots_.remove(superblock_.mapping_root, id.n())).root;
-    cached_mappings_.forget(id);
+    cached_mappings_->forget(id);
     if (gone->changed) --changed_devices_;
     devices_.erase(id.n());
     bounded_.erase(id);
@@ -177,14 +180,14 @@ Result<> ThinMetadata::check_mapping(const ThinDevice& device, VirtualBlock at,
 
 Result<std::optional<ThinMetadata::Found>> ThinMetadata::lookup(const ThinDevice& device,
                                                                 VirtualBlock at) {
-    const MappingCache::Known known = cached_mappings_.find(device.id, at);
+    const MappingCache::Known known = cached_mappings_->find(device.id, at);
     switch (known.state) {
         case MappingCache::Known::State::unknown: break;
         case MappingCache::Known::State::unmapped: return std::optional<Found>();
         case MappingCache::Known::State::mapped: return found(device, known.mapping);
     }
     const LeafView leaf = TRY(mappings_.leaf_for(device.root, at.n));
-    cached_mappings_.learn(device.id, at, leaf, end_of(data_.size()));
+    cached_mappings_->learn(device.id, at, leaf, end_of(data_.size()));
     const std::uint32_t i = leaf.node.lower_bound(at.n);
     if (!leaf.node.has(i, at.n)) return std::optional<Found>();
     const Mapping mapping = MappingValue::decode(leaf.node.value(i));
@@ -247,7 +250,7 @@ Result<> ThinMetadata::insert(ThinDevice& device, VirtualBlock at, DataBlock blo
         --device.bounded->filling;
         device.bounded->own += replaces_own ? 0 : 1;
     }
-    cached_mappings_.map(device.id, at, mapping);
+    cached_mappings_->map(device.id, at, mapping);
     return {};
 }
 
@@ -279,7 +282,7 @@ Result<VirtualBlock> ThinMetadata::unmap(ThinDevice& device, VirtualBlock begin,
         limit -= removed.entries;
         first = TRY(mappings_.next(device.root, removed.next));
         const VirtualBlock reached(first ? std::min(first->key, end.n) : end.n);
-        cached_mappings_.unmap(device.id, begin, reached);
+        cached_mappings_->unmap(device.id, begin, reached);
         begin = reached;
         any = true;
     }

@@ -54,8 +54,10 @@ public:
     static Result<std::unique_ptr<ThinMetadata>> format(BlockQueue& device, Sectors data_block_size,
                                                         DataBlocks data_size,
                                                         const MetadataOptions& options);
-    static Result<std::unique_ptr<ThinMetadata>> open(BlockQueue& device,
-                                                      const MetadataOptions& options);
+    // `cache`: one that is empty, in place of a new one.
+    static Result<std::unique_ptr<ThinMetadata>> open(
+        BlockQueue& device, const MetadataOptions& options,
+        std::unique_ptr<MappingCache> cache = nullptr);
 
     // --- volumes; each is all or nothing -----------------------------------------------------
     Result<> create_thin(ThinId id);
@@ -77,7 +79,9 @@ public:
     Result<> for_mappings(const ThinDevice& device, VirtualBlock begin, VirtualBlock end,
                           const std::function<bool(VirtualBlock, const Found&)>& visit);
     // Other threads may ask it, within its own rules, for as long as this object lives.
-    const MappingCache& mapping_cache() const { return cached_mappings_; }
+    const MappingCache& mapping_cache() const { return *cached_mappings_; }
+    // For open(), after which this object may only be destroyed.
+    std::unique_ptr<MappingCache> take_mapping_cache() { return std::move(cached_mappings_); }
     // Maps a reserved block; what was mapped there before loses a reference.
     Result<> insert(ThinDevice& device, VirtualBlock at, DataBlock block);
     // Unmaps [begin, end), about `limit` mappings at most, fewer where the metadata device has no
@@ -149,7 +153,7 @@ public:
 
 private:
     ThinMetadata(BlockQueue& device, MetadataBlocks size, MetadataSpaceMap space_map,
-                 const MetadataOptions& options);
+                 const MetadataOptions& options, std::unique_ptr<MappingCache> cache);
     Result<> load(const Superblock& superblock);
     struct Need {
         bool provisioning;
@@ -172,7 +176,7 @@ private:
     TransactionManager tm_;
     DataSpaceMap data_;
     BTree<MappingValue> mappings_;
-    MappingCache cached_mappings_;
+    std::unique_ptr<MappingCache> cached_mappings_;
     BTree<RootValue> roots_;
     BTree<DetailsValue> details_;
     Superblock superblock_;

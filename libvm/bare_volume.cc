@@ -1,4 +1,5 @@
 #include "libvm/bare_volume.h"
+#include "engine/run_now.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

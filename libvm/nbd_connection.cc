@@ -54,17 +54,36 @@ NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket)
       peer_(peer_at(socket_.get())),
       negotiation_(server, peer_),
       input_(input_bytes) {
-    events_ = EPOLLIN;
-    server_.reactor_.watch(socket_.get(), events_,
-                           [this](std::uint32_t events) { on_event(events); });
     outgoing_.push_back({negotiation_.take_output(), nullptr});
 }
 
-NbdConnection::~NbdConnection() { ASSERT(in_flight_ == 0); }
+NbdConnection::~NbdConnection() {
+    ASSERT(in_flight_ == 0);
+    server_.connection_ended();
+}
+
+void NbdConnection::settle_in(NbdClients& clients) {
+    clients_ = &clients;
+    if (agreed_.exported != nullptr) {
+        state_ = State::transmitting;
+        placed_ = true;
+    }
+    events_ = EPOLLIN;
+    clients.reactor().watch(socket_.get(), events_,
+                            [this](std::uint32_t events) { on_event(events); });
+    wants_a_look_ = false;
+    want_a_look();
+}
+
+void NbdConnection::leave() { clients_->reactor().forget(socket_.get()); }
+
+void NbdConnection::want_a_look() {
+    if (!std::exchange(wants_a_look_, true)) clients_->look_at(*this);
+}
 
 bool NbdConnection::negotiates_too_long() const {
     return (state_ == State::negotiating || state_ == State::securing) &&
-           std::chrono::steady_clock::now() - began_ > server_.limits_.negotiation;
+           std::chrono::steady_clock::now() - began_ > server_.limits().negotiation;
 }
 
 void NbdConnection::close() {
@@ -72,7 +91,7 @@ void NbdConnection::close() {
     state_ = State::closing;
     end_of_input_ = true;
     payload_.reset();
-    set_events();
+    want_a_look();
 }
 
 void NbdConnection::on_event(std::uint32_t events) {
@@ -81,7 +100,7 @@ void NbdConnection::on_event(std::uint32_t events) {
         drop_answers();
         close();
     }
-    run_once();
+    want_a_look();
 }
 
 // Nobody reads them any more; nor does anybody miss what did not begin.
@@ -91,11 +110,12 @@ void NbdConnection::drop_answers() {
     }
     outgoing_.clear();
     sent_of_front_ = 0;
-    if (agreed_.exported != nullptr) in_flight_ -= agreed_.exported->drop_held(*this);
+    in_flight_ -= clients_->drop_held(*this);
     if (tls_ != nullptr) tls_->give_up();
 }
 
 bool NbdConnection::run_once() {
+    wants_a_look_ = false;
     if (state_ == State::closed) return false;
     bool progress = state_ == State::securing && secure();
     while (may_read() && (parse() || (readable_ && receive()))) progress = true;
@@ -105,13 +125,15 @@ bool NbdConnection::run_once() {
         return true;
     }
     set_events();
+    const bool at_rest = state_ == State::transmitting && available() == 0 && !readable_;
+    if (progress && !at_rest) want_a_look();
     return progress;
 }
 
 void NbdConnection::disconnect() {
     if (tls_ != nullptr) tls_->say_goodbye();
     tls_.reset();  // the descriptor's number may be another client's next
-    server_.reactor_.forget(socket_.get());
+    clients_->reactor().forget(socket_.get());
     socket_.reset();
     if (agreed_.exported != nullptr) --agreed_.exported->clients;
     state_ = State::closed;
@@ -120,7 +142,7 @@ void NbdConnection::disconnect() {
 // Takes the TLS handshake as far as it goes without waiting. True if it ended.
 bool NbdConnection::secure() {
     if (!outgoing_.empty()) return false;  // the word that it may begin
-    if (tls_ == nullptr) tls_ = std::make_unique<TlsChannel>(*server_.tls_, socket_.get());
+    if (tls_ == nullptr) tls_ = std::make_unique<TlsChannel>(server_.tls(), socket_.get());
     else if (!readable_ && !tls_->holds_back()) return false;
     readable_ = false;
     const TlsChannel::Progress progress = tls_->handshake();
@@ -163,7 +185,7 @@ void NbdConnection::set_events() {
     const bool reads = may_read() || (state_ == State::securing && tls_ != nullptr);
     const std::uint32_t wanted =
         (reads ? std::uint32_t{EPOLLIN} : 0) | (holds_back() ? std::uint32_t{EPOLLOUT} : 0);
-    if (wanted != events_) server_.reactor_.change(socket_.get(), events_ = wanted);
+    if (wanted != events_) clients_->reactor().change(socket_.get(), events_ = wanted);
 }
 
 ssize_t NbdConnection::receive(std::byte* into, std::size_t room) {
@@ -229,7 +251,7 @@ bool NbdConnection::parse_negotiation() {
     if (negotiation_.state() == NbdNegotiation::State::agreed) {
         agreed_ = negotiation_.agreement();
         ++agreed_.exported->clients;
-        state_ = State::transmitting;
+        state_ = State::agreed;
     }
     return taken > 0;
 }
@@ -351,19 +373,19 @@ NbdConnection::Refusal NbdConnection::check_flags(const Header& header) const {
 
 // What is wrong with a request, as the protocol's error.
 NbdConnection::Refusal NbdConnection::check(const Header& header) const {
-    const Volume& volume = *agreed_.exported->volume;
-    const std::uint64_t size = volume.size.n;
+    const NbdExport& exported = *agreed_.exported;
+    const std::uint64_t size = exported.size;
     const bool inside = header.offset <= size && header.length <= size - header.offset;
     if (server_.shutting_down()) return {nbd::error_shutdown, "the server is shutting down"};
     if (const Refusal refusal = check_flags(header); refusal.error != 0) return refusal;
-    if (changes(header.command) && (volume.read_only || !agreed_.may_write))
+    if (changes(header.command) && (exported.read_only || !agreed_.may_write))
         return {nbd::error_perm, "the export is read-only"};
-    if (header.command == Command::read && header.length > server_.limits_.payload) {
+    if (header.command == Command::read && header.length > server_.limits().payload) {
         const bool whole = (header.flags & nbd::command_df) != 0;
         return {whole ? nbd::error_overflow : nbd::error_invalid,
                 "a longer payload than the maximum"};
     }
-    if (header.command == Command::write && header.length > server_.limits_.payload)
+    if (header.command == Command::write && header.length > server_.limits().payload)
         return {nbd::error_invalid, "a longer payload than the maximum"};
     switch (header.command) {
         case Command::write:
@@ -383,7 +405,7 @@ NbdConnection::Refusal NbdConnection::check(const Header& header) const {
         default: return {nbd::error_invalid, "a command that is unknown"};
     }
     const bool writes_zeroes =
-        (header.flags & nbd::command_no_hole) != 0 || volume.external_origin != nullptr;
+        (header.flags & nbd::command_no_hole) != 0 || exported.external_origin != nullptr;
     if (header.command == Command::write_zeroes && writes_zeroes &&
         header.length > written_zeroes_max)
         return {nbd::error_overflow, "more zeroes to write than one request may ask for"};
@@ -431,7 +453,7 @@ void NbdConnection::prepare(NbdRequest& request, const Header& header) {
     }
     if (has_payload(header.command)) {
         if (request.payload.capacity() < header.length || request.payload.bytes() == nullptr)
-            request.payload = server_.buffers_.take(header.length);
+            request.payload = clients_->buffers().take(header.length);
         io.buffer = request.payload.bytes();
         request.held = header.length;
     }
@@ -457,13 +479,8 @@ std::unique_ptr<NbdRequest> NbdConnection::new_request() {
 }
 
 void NbdConnection::submit(std::unique_ptr<NbdRequest> request) {
-    NbdExport& exported = *agreed_.exported;
-    if (exported.must_wait(request->io)) {
-        server_.hold(exported, std::move(request));
-        ++in_flight_;
-    } else {
-        start(std::move(request));
-    }
+    if (clients_->holds(*agreed_.exported, request)) ++in_flight_;
+    else start(std::move(request));
 }
 
 void NbdConnection::start_held(std::unique_ptr<NbdRequest> request) {
@@ -476,7 +493,7 @@ void NbdConnection::start(std::unique_ptr<NbdRequest> request) {
     io.volume = agreed_.exported->volume;
     // The volume may have been reduced since the request was looked at.
     const bool writes = io.kind == IoKind::write || io.kind == IoKind::write_zeroes;
-    if (io.offset.n + io.length.n > io.volume->size.n)
+    if (io.offset.n + io.length.n > agreed_.exported->size)
         return answer(std::move(request), writes ? nbd::error_no_space : nbd::error_invalid,
                       "past the end of the export");
     ++in_flight_;
@@ -487,16 +504,17 @@ void NbdConnection::start(std::unique_ptr<NbdRequest> request) {
         --self.in_flight_;
         if (!r.outcome)
             return self.answer(std::move(answered), error_number(r), r.outcome.error().text);
-        self.agreed_.exported->count(r);
+        self.agreed_.exported->count(r, self.clients_->number());
         self.answer(std::move(answered), 0);
     };
-    server_.pool_.submit(request.release()->io);
+    clients_->submit(request.release()->io);
 }
 
 void NbdConnection::answer(std::unique_ptr<NbdRequest> request, std::uint32_t error,
                            std::string_view text) {
     request->answer(agreed_, error, text);
     outgoing_.push_back({{}, std::move(request)});
+    want_a_look();
 }
 
 // --- sending -------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 // NbdConnection: one client, from the handshake to the end.
 //
 //   securing <--STARTTLS--> negotiating
-//   negotiating --GO, EXPORT_NAME--> transmitting --DISC, end of file--> closing
+//   negotiating --GO, EXPORT_NAME--> agreed --(on a thread)--> transmitting
+//   transmitting --DISC, end of file--> closing
 //        '-- ABORT, garbage, silence --> closing --(nothing in flight)--> closed
 //
 // Limits of the export hold requests back once they are read. They count as in flight, so there are
@@ -10,7 +11,7 @@
 // Units       bytes
 // Invariants  as NbdServer
 // Errors      none: trouble with a client ends its connection
-// Threads     the reactor's
+// Threads     that of its NbdClients
 // Source      NetworkBlockDevice/nbd doc/proto.md
 #pragma once
 
@@ -26,6 +27,8 @@
 
 namespace thinvol {
 
+class NbdClients;
+
 class NbdConnection {
 public:
     NbdConnection(NbdServer& server, UniqueFd socket);
@@ -33,16 +36,23 @@ public:
     NbdConnection(const NbdConnection&) = delete;
     NbdConnection& operator=(const NbdConnection&) = delete;
 
+    // It is that thread's from here on, to the end or leave().
+    void settle_in(NbdClients& clients);
+    void leave();
     // Sends answers, takes in what has arrived. True if anything happened.
     bool run_once();
-    // One of its requests that NbdServer::hold() has let go.
+    void want_a_look();
+    // One of its requests that NbdClients::holds() has let go.
     void start_held(std::unique_ptr<NbdRequest> request);
     void close();
     bool closed() const { return state_ == State::closed; }
+    // To be placed on a thread; until then it takes in nothing more.
+    bool has_agreed() const { return state_ == State::agreed; }
+    bool is_placed() const { return placed_; }
     bool negotiates_too_long() const;
 
 private:
-    enum class State { negotiating, securing, transmitting, closing, closed };
+    enum class State { negotiating, securing, agreed, transmitting, closing, closed };
     struct Outgoing {
         std::vector<std::byte> head;          // what negotiation says
         std::unique_ptr<NbdRequest> request;  // or an answered request
@@ -98,6 +108,9 @@ private:
     void set_events();
 
     NbdServer& server_;
+    NbdClients* clients_ = nullptr;
+    bool placed_ = false;
+    bool wants_a_look_ = false;
     UniqueFd socket_;
     State state_ = State::negotiating;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();

@@ -7,19 +7,28 @@ namespace thinvol {
 void NbdExport::set_policy(NbdPolicy policy) {
     access = std::move(policy.access);
     const auto now = std::chrono::steady_clock::now();
+    const std::scoped_lock lock(mutex_);
     iops_.set(policy.iops_max, now);
     bandwidth_.set(policy.bandwidth_max, now);
+    limited_ = iops_.limited() || bandwidth_.limited();
 }
 
-void NbdExport::count(const IoRequest& request) {
+void NbdExport::count(const IoRequest& request, std::size_t thread) {
+    VolumeCounters& counters = counters_[thread];
     switch (request.kind) {
-        case IoKind::read: return io.read.add(request.length.n);
-        case IoKind::write: return io.write.add(request.length.n);
-        case IoKind::flush: return io.flush.add(0);
-        case IoKind::discard: return io.trim.add(request.length.n);
-        case IoKind::write_zeroes: return io.zero.add(request.length.n);
+        case IoKind::read: return counters.read.add(request.length.n);
+        case IoKind::write: return counters.write.add(request.length.n);
+        case IoKind::flush: return counters.flush.add(0);
+        case IoKind::discard: return counters.trim.add(request.length.n);
+        case IoKind::write_zeroes: return counters.zero.add(request.length.n);
         case IoKind::status: break;
     }
+}
+
+VolumeIo NbdExport::io() const {
+    VolumeIo sum;
+    for (const VolumeCounters& counters : counters_) counters.add_to(sum);
+    return sum;
 }
 
 // Zeroes that are written cost what a write does; those that are holes move no bytes.
@@ -30,28 +39,22 @@ void NbdExport::charge(const IoRequest& request) {
         bandwidth_.charge(request.length.n);
 }
 
-bool NbdExport::must_wait(const IoRequest& request) {
-    if (request.kind == IoKind::flush || !(iops_.limited() || bandwidth_.limited() || holds_any()))
-        return false;
-    if (holds_any() || !ready(std::chrono::steady_clock::now())) return true;
-    charge(request);
-    return false;
+bool NbdExport::must_wait(const IoRequest& request, bool others) {
+    if (request.kind == IoKind::flush) return false;
+    if (others || !limited_) return others;
+    return !may_start(request, std::chrono::steady_clock::now(), false);
 }
 
-std::unique_ptr<NbdRequest> NbdExport::take_held(RateLimit::Time now, bool at_once) {
-    if (held_.empty() || !(ready(now) || at_once)) return nullptr;
-    auto request = std::move(held_.front());
-    held_.pop_front();
-    charge(request->io);
-    return request;
+bool NbdExport::may_start(const IoRequest& request, RateLimit::Time now, bool at_once) {
+    const std::scoped_lock lock(mutex_);
+    if (!(ready(now) || at_once)) return false;
+    charge(request);
+    return true;
 }
 
 RateLimit::Time NbdExport::ready_at() const {
+    const std::scoped_lock lock(mutex_);
     return std::max(iops_.ready_at(), bandwidth_.ready_at());
-}
-
-std::size_t NbdExport::drop_held(const NbdConnection& connection) {
-    return std::erase_if(held_, [&](const auto& held) { return held->connection == &connection; });
 }
 
 }  // namespace thinvol

@@ -1,16 +1,19 @@
-// NbdExport: a volume that clients reach, what they may and did do with it, and the requests that
-// its limits hold back.
+// NbdExport: a volume that clients reach, and what they may and did do with it.
 //
 // Units       bytes, requests
-// Invariants  (1) what is held back is started in the order in which it came, from all clients
-//             (2) a flush is never held back: it covers what was answered, and nothing held was
+// Invariants  (1) a flush is never made to wait by limits: it covers what was answered, and nothing
+//                 held back was
+//             (2) `clients` rises only on the pool's thread: there, none is none
 // Errors      none
-// Threads     the reactor's
+// Threads     the pool's; of each client's thread count(), must_wait(), may_start(), ready_at(),
+//             and what is atomic
 // Source      none
 #pragma once
 
-#include <deque>
+#include <array>
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "engine/pool.h"
@@ -27,31 +30,33 @@ struct NbdExport {
     std::unique_ptr<BlockQueue> external_origin{};
     Volume* volume = nullptr;
     ThinId thin_id{};
-    std::uint32_t clients = 0;  // past negotiation
+    std::atomic<std::uint64_t> size = 0;
+    std::atomic<bool> read_only = false;
+    std::atomic<std::uint32_t> clients = 0;  // past negotiation
     NbdAccess access{};
-    VolumeIo io{};
     IoAverage average{};
 
     void set_policy(NbdPolicy policy);
-    void count(const IoRequest& request);
+    // A request that succeeded; each thread has a number of its own, up to lanes_max.
+    void count(const IoRequest& request, std::size_t thread);
+    VolumeIo io() const;
 
-    // Whether the request is to wait; otherwise it was charged.
-    bool must_wait(const IoRequest& request);
-    void hold(std::unique_ptr<NbdRequest> request) { held_.push_back(std::move(request)); }
-    bool holds_any() const { return !held_.empty(); }
-    // The next that may start now, charged; `at_once`: limits or not. Null: none may.
-    std::unique_ptr<NbdRequest> take_held(RateLimit::Time now, bool at_once);
+    // Whether the request is to wait, also for `others` that do; otherwise it was charged.
+    bool must_wait(const IoRequest& request, bool others);
+    // Whether one that waited may start, charged; `at_once`: limits or not.
+    bool may_start(const IoRequest& request, RateLimit::Time now, bool at_once);
     // When it is worth asking again.
     RateLimit::Time ready_at() const;
-    // Forgets those of a client that is gone, which never began; how many.
-    std::size_t drop_held(const NbdConnection& connection);
 
 private:
     bool ready(RateLimit::Time now) { return iops_.ready(now) && bandwidth_.ready(now); }
     void charge(const IoRequest& request);
-    RateLimit iops_;
+
+    std::array<VolumeCounters, lanes_max + 1> counters_;  // by thread
+    std::atomic<bool> limited_ = false;
+    mutable std::mutex mutex_;
+    RateLimit iops_;  // these two under mutex_
     RateLimit bandwidth_;
-    std::deque<std::unique_ptr<NbdRequest>> held_;
 };
 
 }  // namespace thinvol

@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 
 #include "libvm/control_protocol.h"
 #include "libvm/sizes.h"
@@ -19,10 +21,18 @@ namespace {
 
 constexpr int backlog = 128;
 constexpr std::uint64_t port_max = 65535;
+constexpr std::size_t threads_by_default = 4;
+
+// Those this process may run on, not those of the machine.
+std::size_t default_threads() {
+    return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, threads_by_default);
+}
 
 NbdLimits limits_of(const Config& config) {
     NbdLimits limits;
     limits.connections = static_cast<std::size_t>(config.number("nbd.connections"));
+    const auto threads = static_cast<std::size_t>(config.number("nbd.threads"));
+    limits.threads = threads > 0 ? threads : default_threads();
     limits.options = static_cast<std::uint32_t>(config.number("nbd.options"));
     limits.negotiation = std::chrono::seconds(config.number("nbd.negotiation_timeout"));
     limits.payload = static_cast<std::uint32_t>(config.number("nbd.payload_maximum")) << 20;

@@ -199,7 +199,7 @@ std::uint16_t NbdNegotiation::transmission_flags(const NbdExport& exported) cons
     std::uint16_t flags = nbd::has_flags | nbd::send_flush | nbd::send_fua | nbd::send_trim |
                           nbd::send_write_zeroes | nbd::can_multi_conn | nbd::send_cache |
                           nbd::send_fast_zero;
-    if (exported.volume->read_only || right_to(exported) != NbdRight::write)
+    if (exported.read_only || right_to(exported) != NbdRight::write)
         flags |= nbd::read_only;
     if (agreement_.replies != NbdReplies::simple) flags |= nbd::send_df;
     if (agreement_.replies == NbdReplies::extended && agreement_.contexts.any() &&
@@ -226,7 +226,7 @@ void NbdNegotiation::info(Data data) {
 void NbdNegotiation::send_infos(const NbdExport& exported, Data asked) {
     std::array<std::byte, 12> basic{};
     std::byte* p = store_be(basic.data(), static_cast<std::uint16_t>(nbd::Info::export_));
-    p = store_be(p, exported.volume->size.n);
+    p = store_be(p, exported.size.load());
     store_be(p, transmission_flags(exported));
     reply(nbd::Reply::info, basic);
 
@@ -253,7 +253,7 @@ void NbdNegotiation::send_infos(const NbdExport& exported, Data asked) {
     if (wants(nbd::Info::name)) send_text(nbd::Info::name, exported.name);
     if (wants(nbd::Info::description)) {
         send_text(nbd::Info::description,
-                  fmt::format("thin volume {}, {} bytes", exported.name, exported.volume->size));
+                  fmt::format("thin volume {}, {} bytes", exported.name, Bytes(exported.size)));
     }
 }
 
@@ -266,7 +266,7 @@ void NbdNegotiation::export_name(Data data) {
     if (exported == nullptr) return;
     const std::size_t before = output_.size();
     output_.resize(before + (no_zeroes_ ? 10 : 134));
-    std::byte* p = store_be(output_.data() + before, exported->volume->size.n);
+    std::byte* p = store_be(output_.data() + before, exported->size.load());
     store_be(p, transmission_flags(*exported));
     agree(*exported);
 }

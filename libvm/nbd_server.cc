@@ -17,18 +17,22 @@ namespace {
 
 constexpr int socket_buffer_bytes = 4 << 20;
 constexpr auto notice = std::chrono::milliseconds(200);
+constexpr auto sweep_interval = std::chrono::seconds(5);
 
 }  // namespace
 
-NbdServer::NbdServer(Reactor& reactor, Pool& pool) : reactor_(reactor), pool_(pool) {
-    reactor_.every(std::chrono::seconds(5), [this] { sweep(); });
+NbdServer::NbdServer(Reactor& reactor, Pool& pool)
+    : reactor_(reactor), pool_(pool), home_(*this, reactor, pool) {
+    reactor_.every(sweep_interval, [this] { home_.sweep(); });
     reactor_.every(std::chrono::seconds(1), [this] {
         const auto now = std::chrono::steady_clock::now();
-        for (auto& [id, exported] : exports_) exported->average.sample(exported->io, now);
+        for (auto& [id, exported] : exports_) exported->average.sample(exported->io(), now);
     });
 }
 
-NbdServer::~NbdServer() = default;
+NbdServer::~NbdServer() {
+    for (Crew& crew : crews_) crew.thread->stop();
+}
 
 void NbdServer::listen(UniqueFd socket, bool own) {
     const int fd = socket.get();
@@ -48,8 +52,7 @@ void NbdServer::offer_tls(std::unique_ptr<TlsCredentials> credentials, bool requ
 
 void NbdServer::accept(int listener, bool own) {
     UniqueFd client(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!client || (own && !peer_may_connect(client.get())) ||
-        connections_.size() >= limits_.connections)
+    if (!client || (own && !peer_may_connect(client.get())) || connections_ >= limits_.connections)
         return;
     const int on = 1;
     ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // of a TCP socket
@@ -57,53 +60,48 @@ void NbdServer::accept(int listener, bool own) {
                  sizeof socket_buffer_bytes);
     ::setsockopt(client.get(), SOL_SOCKET, SO_RCVBUF, &socket_buffer_bytes,
                  sizeof socket_buffer_bytes);
-    connections_.push_back(std::make_unique<NbdConnection>(*this, std::move(client)));
+    ++connections_;
+    home_.add(std::make_unique<NbdConnection>(*this, std::move(client)));
 }
 
-// Clients that stay silent in the middle of the handshake do not hold their place for ever.
-void NbdServer::sweep() {
-    buffers_.tick();
-    for (auto& connection : connections_) {
-        if (connection->negotiates_too_long()) connection->close();
+// The client has agreed to an export.
+void NbdServer::place(std::unique_ptr<NbdConnection> connection) {
+    NbdClients* best = &home_;
+    const auto look_for_best = [&] {
+        for (Crew& crew : crews_)
+            if (crew.clients->count() < best->count()) best = crew.clients.get();
+    };
+    look_for_best();
+    if (best->count() > 0 && crews_.size() + 1 < limits_.threads && start_thread_) {
+        start_crew();
+        look_for_best();
     }
+    connection->leave();
+    best->adopt(std::move(connection));
 }
 
-bool NbdServer::run_once() {
-    bool progress = start_held();
-    for (auto& connection : connections_) progress = connection->run_once() || progress;
-    std::erase_if(connections_, [](const auto& c) { return c->closed(); });
-    return progress;
-}
-
-void NbdServer::hold(NbdExport& exported, std::unique_ptr<NbdRequest> request) {
-    if (std::find(holding_.begin(), holding_.end(), &exported) == holding_.end())
-        holding_.push_back(&exported);
-    exported.hold(std::move(request));
-}
-
-// What limits held back and let go now; where the server is to end, all of it.
-bool NbdServer::start_held() {
-    bool progress = false;
-    std::erase_if(holding_, [](const NbdExport* e) { return !e->holds_any(); });
-    for (NbdExport* exported : holding_) {
-        const auto now = std::chrono::steady_clock::now();
-        while (auto request = exported->take_held(now, shutting_down())) {
-            NbdConnection& connection = *request->connection;
-            connection.start_held(std::move(request));
-            progress = true;
-        }
-        if (exported->holds_any()) reactor_.wake_at(exported->ready_at());
-    }
-    return progress;
+// Where it cannot be had, those there are serve the client.
+void NbdServer::start_crew() {
+    auto thread = start_thread_();
+    if (!thread) return;
+    Crew crew{std::move(*thread), nullptr};
+    crew.clients = std::make_unique<NbdClients>(*this, crew.thread->reactor(), crew.thread->lane(),
+                                                crews_.size() + 1);
+    NbdClients& clients = *crew.clients;
+    crew.thread->reactor().every(sweep_interval, [&clients] { clients.sweep(); });
+    crew.thread->run([&clients] { return clients.run_once(); });
+    crews_.push_back(std::move(crew));
 }
 
 void NbdServer::shut_down() {
     stop_listening();
     shut_down_at_ = std::chrono::steady_clock::now();
+    shutting_down_ = true;
+    for (Crew& crew : crews_) crew.clients->wake();
 }
 
 bool NbdServer::gave_notice() const {
-    return shut_down_at_ && std::chrono::steady_clock::now() - *shut_down_at_ > notice;
+    return shutting_down_ && std::chrono::steady_clock::now() - shut_down_at_ > notice;
 }
 
 // The pool's block, where the protocol allows its size.
@@ -125,16 +123,20 @@ Result<> NbdServer::add(const ThinRow& row, NbdPolicy policy) {
         exported->external_origin = TRY(open_external_origin(row.external_origin));
     exported->volume = TRY(pool_.open_volume(row.thin_id, row.size, row.lv.read_only,
                                              exported->external_origin.get()));
+    exported->size = row.size.n;
+    exported->read_only = row.lv.read_only;
     exports_.emplace(row.lv.id, std::move(exported));
     return {};
 }
 
 Result<> NbdServer::check_unused(std::int64_t lv_id) const {
     const auto it = exports_.find(lv_id);
-    if (it == exports_.end() || it->second->clients == 0) return {};
+    if (it == exports_.end()) return {};
+    const std::uint32_t clients = it->second->clients;
+    if (clients == 0) return {};
     return Error(Errc::busy,
                  fmt::format("Logical volume {} in use: {} client{} connected", it->second->name,
-                             it->second->clients, it->second->clients == 1 ? " is" : "s are"));
+                             clients, clients == 1 ? " is" : "s are"));
 }
 
 Result<> NbdServer::remove(std::int64_t lv_id) {
@@ -142,7 +144,6 @@ Result<> NbdServer::remove(std::int64_t lv_id) {
     const auto it = exports_.find(lv_id);
     if (it == exports_.end()) return {};
     pool_.close_volume(*it->second->volume);
-    std::erase(holding_, it->second.get());
     exports_.erase(it);
     return {};
 }
@@ -151,8 +152,9 @@ void NbdServer::update(const ThinRow& row) {
     const auto it = exports_.find(row.lv.id);
     if (it == exports_.end()) return;
     it->second->name = row.lv.name;
-    it->second->volume->size = row.size;
-    it->second->volume->read_only = row.lv.read_only;
+    it->second->size = row.size.n;
+    it->second->read_only = row.lv.read_only;
+    pool_.resize_volume(*it->second->volume, row.size, row.lv.read_only);
 }
 
 void NbdServer::set_policy(std::int64_t lv_id, NbdPolicy policy) {

@@ -1,5 +1,8 @@
 // NbdServer: the exports of a pool and the clients connected to them.
 //
+// Clients negotiate on the pool's thread. Once they have agreed they stay there, or go to the
+// thread that has the fewest; one more is started while there are fewer than allowed.
+//
 // Units       bytes
 // Invariants  (1) what a client sends can reach no assertion: it gets the protocol's error, or is
 //                 dropped
@@ -7,11 +10,13 @@
 //             (3) FLUSH and FUA on one connection cover what was answered on any: there is one
 //                 engine
 // Errors      busy: an export with clients is not removed
-// Threads     the reactor's
+// Threads     the pool's reactor's; what NbdClients asks: any
 // Source      NetworkBlockDevice/nbd doc/proto.md
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,20 +24,18 @@
 
 #include "engine/pool.h"
 #include "libvm/catalog.h"
-#include "libvm/nbd_export.h"
-#include "libvm/payload_buffers.h"
-#include "libvm/reactor.h"
+#include "libvm/io_thread.h"
+#include "libvm/nbd_clients.h"
 #include "libvm/tls_channel.h"
 
 namespace thinvol {
-
-class NbdConnection;
 
 inline constexpr std::uint32_t nbd_payload_max = 32 << 20;
 
 // What one client may ask for; set before the first comes.
 struct NbdLimits {
     std::size_t connections = 1024;
+    std::size_t threads = 1;     // that serve clients, the pool's own among them
     std::uint32_t options = 64;  // in one negotiation
     std::uint32_t payload = nbd_payload_max;
     std::chrono::seconds negotiation{30};
@@ -63,20 +66,31 @@ public:
     std::uint32_t preferred_block() const;
 
     // Sends what is answered; part of the reactor's work. True if anything was sent.
-    bool run_once();
+    bool run_once() { return home_.run_once(); }
     // Takes no more clients; what is in flight still ends, and is answered; what comes now is
     // answered by ESHUTDOWN for a moment, so that clients learn why; then they are dropped.
     void shut_down();
-    bool shutting_down() const { return shut_down_at_.has_value(); }
+    bool has_connections() const { return connections_ > 0; }
+    // How a thread is started, where there may be some.
+    void on_crowd(std::function<Result<std::unique_ptr<IoThread>>()> start) {
+        start_thread_ = std::move(start);
+    }
+
+    // --- for NbdClients and NbdConnection
+    bool shutting_down() const { return shutting_down_; }
     bool gave_notice() const;
-    bool has_connections() const { return !connections_.empty(); }
+    void place(std::unique_ptr<NbdConnection> connection);
+    const TlsCredentials& tls() const { return *tls_; }
+    void connection_ended() { --connections_; }
 
 private:
-    friend class NbdConnection;
+    // One of the threads and its clients.
+    struct Crew {
+        std::unique_ptr<IoThread> thread;
+        std::unique_ptr<NbdClients> clients;
+    };
     void accept(int listener, bool own);
-    void sweep();
-    void hold(NbdExport& exported, std::unique_ptr<NbdRequest> request);
-    bool start_held();
+    void start_crew();
 
     Reactor& reactor_;
     Pool& pool_;
@@ -84,11 +98,13 @@ private:
     std::unique_ptr<TlsCredentials> tls_;
     bool tls_required_ = false;
     NbdLimits limits_;
-    std::optional<std::chrono::steady_clock::time_point> shut_down_at_;
+    std::chrono::steady_clock::time_point shut_down_at_;  // if shutting_down_
+    std::atomic<bool> shutting_down_ = false;
     std::map<std::int64_t, std::unique_ptr<NbdExport>> exports_;
-    std::vector<NbdExport*> holding_;  // exports that hold requests back, or did
-    PayloadBuffers buffers_;
-    std::vector<std::unique_ptr<NbdConnection>> connections_;
+    std::atomic<std::size_t> connections_ = 0;
+    std::function<Result<std::unique_ptr<IoThread>>()> start_thread_;
+    NbdClients home_;
+    std::vector<Crew> crews_;
 };
 
 }  // namespace thinvol

@@ -125,6 +125,9 @@ public:
                 fmt::format("{}: allocating {}: {}", path, to_bytes(length), std::strerror(error)));
         };
         opened.flushes = [raw] { return raw->flushes(); };
+        opened.sibling = [raw](Ring* ring) -> Result<std::unique_ptr<BlockQueue>> {
+            return std::unique_ptr<BlockQueue>(TRY(raw->sibling(ring)));
+        };
         opened.grow = [raw](Sectors size) { raw->grow(size); };
         return opened;
     }

@@ -45,6 +45,8 @@ public:
         std::function<Result<>(Sector, Sectors)>
             allocate;  // space ahead, so that writes there do not run out of it
         std::function<std::uint64_t()> flushes;
+        // For another thread; as FileQueue::sibling(). Null: there is no such thing.
+        std::function<Result<std::unique_ptr<BlockQueue>>(Ring*)> sibling;
         std::function<void(Sectors)> grow;  // to the size that its row has come to meanwhile
     };
     virtual Result<Opened> open(const std::string& path, const How& how) = 0;

@@ -82,7 +82,10 @@ Result<std::unique_ptr<LinearQueue>> PoolDevices::beside(Session& session, const
 
 Result<> PoolDevices::add_segments(Session& session, const GroupRow& group, const PoolRow& pool) {
     TRY(append(session, group, pool, SegmentRole::metadata, true, *metadata_));
-    return append(session, group, pool, SegmentRole::data, true, *data_);
+    hold_lanes();
+    auto appended = append(session, group, pool, SegmentRole::data, true, *data_);
+    release_lanes();
+    return appended;
 }
 
 Result<> PoolDevices::drop_segments(Session& session, const PoolRow& pool) {
@@ -128,9 +131,57 @@ Result<> PoolDevices::begin_move(Session& session, const GroupRow& group, const 
     if (piece.from.role != SegmentRole::data)
         TRY(pvs_.at(piece.target.pv_id).opened.allocate(moving.to.at, moving.to.length));
     moving.queue = std::make_unique<MovingQueue>(moving.from, moving.to);
+    if (moving.in == data_.get()) hold_lanes();  // until forget_move()
     moving.in->replace(moving.at, {moving.queue.get(), Sector(0), moving.to.length});
     moving_ = std::move(moving);
     return {};
+}
+
+void PoolDevices::forget_move() {
+    const bool data = moving_->in == data_.get();
+    moving_.reset();
+    if (data) release_lanes();
+}
+
+// --- lanes ---------------------------------------------------------------------------------------
+
+Result<BlockQueue*> PoolDevices::add_lane(Lanes& lanes, Ring* ring) {
+    if (moving_) return Error(Errc::busy, "a piece of the pool is being moved");
+    auto queues = std::make_unique<LaneQueues>(
+        LaneQueues{ring, {}, std::make_unique<LinearQueue>(std::vector<LinearSegment>())});
+    TRY(rebuild(*queues));
+    lanes_ = &lanes;
+    lane_queues_.push_back(std::move(queues));
+    return lane_queues_.back()->data.get();
+}
+
+Result<> PoolDevices::rebuild(LaneQueues& queues) {
+    std::map<BlockQueue*, BlockQueue*> sibling_of;
+    std::vector<std::unique_ptr<BlockQueue>> devices;
+    for (const auto& [id, pv] : pvs_) {
+        if (!pv.opened.sibling)
+            return Error(Errc::unsupported, "the devices serve one thread only");
+        devices.push_back(TRY(pv.opened.sibling(queues.ring)));
+        sibling_of[pv.opened.queue.get()] = devices.back().get();
+    }
+    std::vector<LinearSegment> segments = data_->segments();
+    for (LinearSegment& segment : segments) segment.device = sibling_of.at(segment.device);
+    queues.data->assign(segments);
+    queues.devices = std::move(devices);
+    return {};
+}
+
+void PoolDevices::hold_lanes() {
+    if (lanes_ != nullptr) lanes_->close_and_wait();
+}
+
+void PoolDevices::release_lanes() {
+    if (lanes_ == nullptr) return;
+    Result<> rebuilt;
+    for (auto& queues : lane_queues_)
+        if (rebuilt) rebuilt = rebuild(*queues);
+    // Without devices of their own, lanes hand everything over.
+    if (rebuilt) lanes_->open();
 }
 
 void PoolDevices::end_move(bool moved) {

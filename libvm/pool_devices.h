@@ -2,7 +2,8 @@
 // volumes.
 //
 // Units       sectors
-// Invariants  the physical volumes stay locked (physical_volume.h) as long as this lives
+// Invariants  (1) the physical volumes stay locked (physical_volume.h) as long as this lives
+//             (2) no lane uses its queues while what they stand on changes, or moves
 // Errors      as open_pv
 // Threads     one for each object; the ring's where one is given
 // Source      LVM2's _tmeta and _tdata
@@ -10,6 +11,7 @@
 
 #include <atomic>
 
+#include "engine/lanes.h"
 #include "engine/moving_queue.h"
 #include "libvm/move_piece.h"
 
@@ -36,6 +38,10 @@ public:
     Result<> allocate_metadata(Session& session, const GroupRow& group, const PoolRow& pool);
     std::uint64_t flushes() const;
 
+    // The data device for a lane, on that thread's ring; stays as long as this object. busy while a
+    // piece of it moves.
+    Result<BlockQueue*> add_lane(Lanes& lanes, Ring* ring);
+
     // --- a piece that moves while it is used (served_move.h); one at a time
     // From here on it is written to both places; read from the old one.
     Result<> begin_move(Session& session, const GroupRow& group, const MovePiece& piece);
@@ -44,7 +50,7 @@ public:
     // New requests go to one place, from here on.
     void end_move(bool moved);
     // After a drain of moving_in().
-    void forget_move() { moving_.reset(); }
+    void forget_move();
     // Counts what end_move() decided: who reads with devices of his own sees when to open them
     // anew. From any thread.
     std::uint64_t layout() const { return layout_; }
@@ -60,6 +66,14 @@ private:
     Sectors extent_size_{};
     Ring* ring_ = nullptr;
     bool unflushed_ = false;
+    struct LaneQueues {
+        Ring* ring;
+        std::vector<std::unique_ptr<BlockQueue>> devices;
+        std::unique_ptr<LinearQueue> data;
+    };
+    Result<> rebuild(LaneQueues& queues);
+    void hold_lanes();
+    void release_lanes();
     struct Pv {
         PvRow row;
         PvOpener::Opened opened;
@@ -76,6 +90,8 @@ private:
     std::atomic<std::uint64_t> layout_ = 0;
     std::unique_ptr<LinearQueue> metadata_;  // destroyed before what they stand on
     std::unique_ptr<LinearQueue> data_;
+    Lanes* lanes_ = nullptr;  // null: there are none
+    std::vector<std::unique_ptr<LaneQueues>> lane_queues_;
 };
 
 }  // namespace thinvol

@@ -12,6 +12,7 @@
 #include <functional>
 
 #include "engine/pool.h"
+#include "engine/run_now.h"
 #include "libvm/file_lock.h"
 #include "libvm/pool_devices.h"
 

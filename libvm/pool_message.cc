@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "libvm/sizes.h"
+#include "engine/run_now.h"
 
 namespace thinvol {
 namespace {

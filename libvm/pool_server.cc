@@ -100,9 +100,10 @@ public:
             for (const auto& [id, e] : nbd_.exports()) {
                 const std::uint64_t mapped =
                     e->volume->device == nullptr ? 0 : e->volume->device->details.mapped_blocks;
+                const VolumeIo io = e->io();
                 active.push_back({id, e->clients, mapped,
-                                  nbd_uri(e->name, socket_, nbd_.tls_required()), e->io,
-                                  e->average.rates(e->io, now)});
+                                  nbd_uri(e->name, socket_, nbd_.tls_required()), io,
+                                  e->average.rates(io, now)});
             }
             return active;
         });
@@ -218,7 +219,9 @@ Result<> Server::open(const std::string& pool_uuid) {
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     TRY(make_private_directory(environment_.run_dir));
+    local_->pool().lanes().on_wake([this] { reactor_.wake(); });
     nbd_ = std::make_unique<NbdServer>(reactor_, local_->pool());
+    nbd_->on_crowd([this] { return IoThread::start(local_->pool(), local_->devices()); });
     // Settings that cannot be read may be those that keep clients out: nothing is served by weaker
     // ones instead.
     const Config config = TRY(Config::load(session_, group_.id, pool_.lv.id));

@@ -5,7 +5,7 @@
 // Invariants  (1) handlers, timers and calls run on the reactor's thread, one after the other
 //             (2) it sleeps only when work() says that there is nothing left to do without waiting
 // Errors      none after construction
-// Threads     run() is the thread; call() and stop() from any other
+// Threads     run() is the thread; call() and stop() from any other, wake() from any
 // Source      epoll(7), eventfd(2)
 #pragma once
 
@@ -42,6 +42,8 @@ public:
 
     void run();
     void stop();
+    // Ends its sleep, or keeps it from the next.
+    void wake();
     // Runs `body` on the reactor's thread and waits for it. On that thread itself, or when run() is
     // not running, at once.
     void call(const std::function<void()>& body);
@@ -59,7 +61,6 @@ private:
     int sleep_ms();
     void run_timers();
     void run_calls();
-    void wake();
 
     UniqueFd epoll_;
     UniqueFd wakeup_;

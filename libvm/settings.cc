@@ -111,6 +111,8 @@ constexpr SettingSpec table[] = {
     {"nbd.socket_mode", Type::word, "\"0600\"", Scope::pool,
      "Who may connect to the pool's socket: its owner, its group too, or everybody.", 0, 0,
      socket_modes},
+    {"nbd.threads", Type::number, "0", Scope::pool,
+     "Threads that serve the clients of one pool; 0: one a processor, four at most.", 0, 16},
     {"nbd.tls", Type::word, "\"off\"", Scope::pool,
      "Whether clients may use TLS, or must, on the socket too.", 0, 0, tls_modes},
     {"nbd.tls_certificates", Type::text, "\"\"", Scope::pool,

@@ -4,12 +4,13 @@
 // Units       requests that succeeded, bytes; a second
 // Invariants  none
 // Errors      none
-// Threads     one
+// Threads     one; of the counters, one that adds and any that read
 // Source      Linux Documentation/admin-guide/iostats.rst
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
@@ -18,14 +19,41 @@ namespace thinvol {
 struct IoCount {
     std::uint64_t ios = 0;
     std::uint64_t bytes = 0;
-
-    void add(std::uint64_t n) {
-        ++ios;
-        bytes += n;
-    }
 };
 struct VolumeIo {
     IoCount read, write, flush, trim, zero;
+};
+
+// What one thread adds to.
+class IoCounter {
+public:
+    void add(std::uint64_t bytes) {
+        more(ios_, 1);
+        more(bytes_, bytes);
+    }
+    void add_to(IoCount& sum) const {
+        sum.ios += ios_.load(std::memory_order_relaxed);
+        sum.bytes += bytes_.load(std::memory_order_relaxed);
+    }
+
+private:
+    using Count = std::atomic<std::uint64_t>;
+    static void more(Count& count, std::uint64_t n) {
+        count.store(count.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    }
+    Count ios_ = 0;
+    Count bytes_ = 0;
+};
+struct alignas(64) VolumeCounters {
+    IoCounter read, write, flush, trim, zero;
+
+    void add_to(VolumeIo& sum) const {
+        read.add_to(sum.read);
+        write.add_to(sum.write);
+        flush.add_to(sum.flush);
+        trim.add_to(sum.trim);
+        zero.add_to(sum.zero);
+    }
 };
 
 // Of reads and of writes, averaged over the last seconds.

@@ -4,6 +4,7 @@
 #include "engine/thin_queue.h"
 #include "tests/support/pool_fixture.h"
 #include "tests/support/seed.h"
+#include "engine/run_now.h"
 
 namespace thinvol {
 namespace {

@@ -12,6 +12,7 @@
 #include "engine/file_queue.h"
 #include "tests/support/pool_fixture.h"
 #include "tests/support/seed.h"
+#include "engine/run_now.h"
 
 namespace thinvol {
 namespace {
@@ -139,14 +140,13 @@ TEST_CASE("nothing old shows in a new block, punched or not, dirty before or not
     }
 }
 
-TEST_CASE("a hole that was written meanwhile is remembered as one no longer") {
+TEST_CASE("a mapped hole that was written and freed is remembered as a hole no longer") {
     OnFile f(Discards::nopassdown, 0);
     KnownZero known(f.data, block);
     REQUIRE(known.take(DataBlock(4), DataBlocks(data_blocks)));
     const std::vector<std::byte> bytes(512, std::byte{7});
-    const Sector at(block.n * 6 + 3);
-    known.written(at, Sectors(1));
-    must(write_now(f.data, at, bytes));
+    must(write_now(f.data, Sector(block.n * 6 + 3), bytes));
+    known.came_back(DataBlock(6), DataBlocks(1));
     CHECK_FALSE(known.take(DataBlock(6), DataBlocks(data_blocks)));
     CHECK(known.take(DataBlock(5), DataBlocks(data_blocks)));
     CHECK(known.take(DataBlock(7), DataBlocks(data_blocks)));

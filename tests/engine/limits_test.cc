@@ -4,6 +4,7 @@
 #include "engine/check.h"
 #include "engine/node.h"
 #include "engine/pool.h"
+#include "engine/run_now.h"
 #include "tests/support/pool_fixture.h"
 #include "tests/support/sparse_queue.h"
 

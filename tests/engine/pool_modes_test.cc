@@ -6,6 +6,7 @@
 
 #include "engine/kernel_status.h"
 #include "tests/support/pool_fixture.h"
+#include "engine/run_now.h"
 
 namespace thinvol {
 namespace {

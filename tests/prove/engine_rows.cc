@@ -157,6 +157,20 @@ constexpr Workload canonical[] = {
      .commit = 6,
      .data_blocks = 12,
      .waits_for_space = true},
+    {.name = "several threads",
+     .write = 50,
+     .fua = 3,
+     .flush = 6,
+     .discard = 10,
+     .zero = 5,
+     .read = 15,
+     .snapshot = 5,
+     .remove = 3,
+     .commit = 6,
+     .data_blocks = 24,
+     .volume_blocks = 6,
+     .slowness = 4,
+     .lanes = 2},
 };
 constexpr CrashPolicy all_policies[] = {
     CrashPolicy::none,     CrashPolicy::all,    CrashPolicy::prefix, CrashPolicy::all_but_one,
@@ -235,18 +249,30 @@ Outcome nothing_stale_is_shown(const Budget& budget) {
 // No power cuts: many writes to few blocks, and snapshots in the middle of them. A write that was
 // answered is in its volume, and in every snapshot asked for later.
 Outcome snapshots_are_instants(const Budget& budget) {
-    constexpr Workload workload{.name = "instants",
-                                .write = 60,
-                                .flush = 2,
-                                .read = 15,
-                                .snapshot = 14,
-                                .remove = 8,
-                                .commit = 4,
-                                .volume_blocks = 2,
-                                .slowness = 6};
+    static constexpr Workload workloads[] = {{.name = "instants",
+                                              .write = 60,
+                                              .flush = 2,
+                                              .read = 15,
+                                              .snapshot = 14,
+                                              .remove = 8,
+                                              .commit = 4,
+                                              .volume_blocks = 2,
+                                              .slowness = 6},
+                                             {.name = "instants, several threads",
+                                              .write = 60,
+                                              .discard = 25,
+                                              .read = 40,
+                                              .snapshot = 10,
+                                              .remove = 6,
+                                              .commit = 10,
+                                              .data_blocks = 9,
+                                              .volume_blocks = 3,
+                                              .slowness = 16,
+                                              .most_in_flight = 24,
+                                              .lanes = 2}};
     Outcome outcome;
     for (std::uint64_t seed = budget.seed; outcome.executed < budget.states; ++seed) {
-        SimRun run(workload, seed);
+        SimRun run(workloads[seed % std::size(workloads)], seed);
         for (int part = 0; part < 4 && run.failures().empty(); ++part) {
             run.run(60);
             run.verify_live();
@@ -269,7 +295,9 @@ Outcome failed_flushes_stay_failed(const Budget& budget) {
         for (const bool on_metadata : {true, false}) {
             bool met = true;
             for (std::uint64_t n = 1; met && outcome.executed < budget.states; ++n) {
-                SimRun run(canonical[12], seed);
+                Workload workload = canonical[12];
+                workload.lanes = n % 3;
+                SimRun run(workload, seed);
                 SimDevice& device = on_metadata ? run.metadata() : run.data();
                 std::uint64_t countdown = n;
                 device.set_fault([&](const Request& r) -> std::optional<Error> {
@@ -282,6 +310,7 @@ Outcome failed_flushes_stay_failed(const Budget& budget) {
                 run.run(60);
                 run.drain();
                 met = countdown == 0;
+                if (run.pool().mode() == PoolMode::read_only) run.verify_as_on_disk();
                 Random random(seed);
                 CrashImages crash(run.trace(), run.initial_images());
                 while (!crash.at_end()) crash.step();

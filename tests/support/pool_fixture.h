@@ -11,6 +11,7 @@
 #include <chrono>
 
 #include "engine/pool.h"
+#include "engine/run_now.h"
 #include "tests/support/metadata_fixture.h"
 
 namespace thinvol {

@@ -4,13 +4,13 @@
 
 #include "engine/check.h"
 #include "tests/support/memory_queue.h"
+#include "engine/run_now.h"
 
 namespace thinvol {
 namespace {
 
 constexpr Sectors data_block{128};
 constexpr std::uint64_t most_volumes = 6;
-constexpr std::uint64_t most_in_flight = 8;
 
 PoolOptions options_of(const Workload& workload) {
     PoolOptions options;
@@ -42,6 +42,7 @@ SimRun::SimRun(const Workload& workload, std::uint64_t seed, Sectors granule)
     metadata_->set_slowness(workload_.metadata_slowness);
     initial_ = {md.bytes(), data.bytes()};
     pool_ = std::move(*Pool::open(*metadata_, *data_, options_of(workload_)));
+    make_lanes();
     create();
     drain();
 }
@@ -49,6 +50,29 @@ SimRun::SimRun(const Workload& workload, std::uint64_t seed, Sectors granule)
 SimRun::~SimRun() {
     errors_expected_ = true;
     drain();
+    lanes_.clear();
+}
+
+void SimRun::make_lanes() {
+    for (std::uint64_t i = 0; i < workload_.lanes; ++i)
+        lanes_.push_back(std::make_unique<Lane>(pool_->lanes(), *data_, data_block, [] {}));
+}
+
+bool SimRun::run_lanes() {
+    bool progress = false;
+    for (auto& lane : lanes_) progress = lane->run_once() || progress;
+    return progress;
+}
+
+template <class Done>
+void SimRun::run_all_until(Done&& done) {
+    while (!done()) {
+        const bool progress = pool_->run_once();
+        if (run_lanes() || progress) continue;
+        if (metadata_->in_flight() > 0) metadata_->poll(true);
+        else if (data_->in_flight() > 0) data_->poll(true);
+        else return;
+    }
 }
 
 void SimRun::fail(std::string text) {
@@ -64,7 +88,9 @@ void SimRun::run(std::uint64_t steps) {
 }
 
 void SimRun::pump() {
-    if (!pool_->run_once()) {
+    const std::uint64_t turn = lanes_.empty() ? 0 : random_.below(lanes_.size() + 1);
+    if (turn > 0) lanes_[turn - 1]->run_once();
+    else if (!pool_->run_once()) {
         metadata_->poll(random_.one_in(2));
         data_->poll(random_.one_in(2));
     }
@@ -76,11 +102,11 @@ void SimRun::drain() {
         return apply_ == nullptr && std::all_of(operations_.begin(), operations_.end(),
                                                 [](const auto& op) { return op->finished; });
     };
-    pool_->run_until(ended);
+    run_all_until(ended);
     // What waits for space gives up after its time.
     for (int second = 0; !ended() && workload_.waits_for_space && second < 100; ++second) {
         pool_->tick(clock_ += std::chrono::seconds(1));
-        pool_->run_until(ended);
+        run_all_until(ended);
     }
     std::erase_if(operations_, [](const auto& op) { return op->finished; });
     if (apply_ != nullptr || !operations_.empty())
@@ -93,15 +119,62 @@ void SimRun::reopen() {
     for (auto& life : lives_) {
         if (life->open != nullptr) pool_->close_volume(*std::exchange(life->open, nullptr));
     }
+    lanes_.clear();
     pool_.reset();
     auto opened = Pool::open(*metadata_, *data_, options_of(workload_));
     if (!opened) return fail("reopen: " + opened.error().text);
     pool_ = std::move(*opened);
+    make_lanes();
     for (auto& life : lives_) {
         if (life->remove_began != never) continue;
         auto volume = pool_->open_volume(life->id, to_bytes(life->oracle->size()), false);
         if (!volume) fail("open volume: " + volume.error().text);
         else life->open = *volume;
+    }
+}
+
+// By that lane, or by the pool.
+std::vector<std::byte> SimRun::read_by(Lane* lane, const Life& life) {
+    std::vector<std::byte> bytes(to_bytes(life.oracle->size()).n);
+    IoRequest read;
+    bool done = false;
+    read.volume = life.open;
+    read.length = Bytes(bytes.size());
+    read.buffer = bytes.data();
+    read.owner = &done;
+    read.done = [](IoRequest& r) { *static_cast<bool*>(r.owner) = true; };
+    if (lane != nullptr) lane->submit(read);
+    else pool_->submit(read);
+    run_all_until([&] { return done; });
+    if (!read.outcome) fail("read: " + read.outcome.error().text);
+    return bytes;
+}
+
+void SimRun::verify_as_on_disk() {
+    MemoryQueue md(metadata_->size());
+    MemoryQueue data(data_->size());
+    md.bytes() = metadata_->image();
+    data.bytes() = data_->image();
+    auto anew = Pool::open(md, data, {});
+    if (!anew) return fail("open: " + anew.error().text);
+    for (auto& life : lives_) {
+        if (life->open == nullptr || life->open->device == nullptr) continue;
+        auto volume = (*anew)->open_volume(life->id, to_bytes(life->oracle->size()), false);
+        if (!volume) {
+            fail("open volume: " + volume.error().text);
+            continue;
+        }
+        std::vector<std::byte> there(to_bytes(life->oracle->size()).n);
+        IoRequest read;
+        read.volume = *volume;
+        read.length = Bytes(there.size());
+        read.buffer = there.data();
+        if (auto outcome = submit_now(**anew, read); !outcome) fail(outcome.error().text);
+        for (std::size_t way = 0; way <= lanes_.size(); ++way) {
+            if (read_by(way == 0 ? nullptr : lanes_[way - 1].get(), *life) == there) continue;
+            fail(fmt::format("volume {} reads by way {} not as it is on the disk", life->id, way));
+        }
+        (*anew)->close_volume(**volume);
     }
 }
 
@@ -142,7 +215,7 @@ void SimRun::step() {
 
 void SimRun::submit_io(IoKind kind, bool fua) {
     Life* life = pick(false);
-    if (life == nullptr || operations_.size() >= most_in_flight) return;
+    if (life == nullptr || operations_.size() >= workload_.most_in_flight) return;
     auto op = std::make_unique<Operation>();
     op->run = this;
     op->life = life;
@@ -188,7 +261,9 @@ void SimRun::submit_io(IoKind kind, bool fua) {
         static_cast<Operation*>(r.owner)->run->io_done(*static_cast<Operation*>(r.owner));
     };
     ++life->in_flight;
-    pool_->submit(op->io);
+    const std::uint64_t way = lanes_.empty() ? 0 : random_.below(lanes_.size() + 1);
+    if (way > 0) lanes_[way - 1]->submit(op->io);
+    else pool_->submit(op->io);
     operations_.push_back(std::move(op));
 }
 

@@ -1,7 +1,7 @@
 // SimRun: a random workload on a pool over simulated devices, watched by an oracle.
 //
 // Units       sectors of volumes, data blocks of 64 KiB
-// Invariants  (1) the pool, shard, commit and request objects are those that the server runs
+// Invariants  (1) the pool, shard, lane, commit and request objects are those that the server runs
 //             (2) the same seed and workload give the same run
 // Errors      collected in failures(): a wrong read, an operation that should not have failed, a
 //             recount that finds something
@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/lane.h"
 #include "engine/pool.h"
 #include "tests/support/oracle.h"
 #include "tests/support/sim_device.h"
@@ -31,6 +32,8 @@ struct Workload {
     bool waits_for_space = false;         // else writes fail when the pool is full
     std::uint64_t slowness = 1;           // of the data device
     std::uint64_t metadata_slowness = 1;  // a commit stays in flight longer
+    std::uint64_t most_in_flight = 8;
+    std::uint64_t lanes = 0;              // that take turns with the pool's own thread
 };
 
 class SimRun {
@@ -44,6 +47,8 @@ public:
     // Lets everything end; reopens the pool.
     void drain();
     void reopen();
+    // Every volume reads, by the pool and each lane, as whoever opens the pool anew would see it.
+    void verify_as_on_disk();
     // Every volume reads as it may, and the recount is clean.
     void verify_live();
     // What a power cut at `cut` left must be a pool with all that was promised by then.
@@ -95,6 +100,11 @@ private:
     void grow_metadata();
     Life* pick(bool idle);
     void pump();
+    void make_lanes();
+    bool run_lanes();
+    template <class Done>
+    void run_all_until(Done&& done);
+    std::vector<std::byte> read_by(Lane* lane, const Life& life);
     void fail(std::string text);
     void verify_new_volume(Pool& pool, const std::string& when);
     template <class Allowed>
@@ -107,6 +117,7 @@ private:
     std::unique_ptr<SimDevice> data_;
     std::vector<std::vector<std::byte>> initial_;
     std::unique_ptr<Pool> pool_;
+    std::vector<std::unique_ptr<Lane>> lanes_;
     std::vector<std::unique_ptr<Life>> lives_;
     std::vector<std::unique_ptr<Operation>> operations_;
     std::uint32_t next_id_ = 0;
