@@ -1,5 +1,6 @@
 #include "libvm/io_thread.h"
 
+#include <pthread.h>
 #include <sys/epoll.h>
 
 namespace thinvol {
@@ -18,6 +19,7 @@ Result<std::unique_ptr<IoThread>> IoThread::start(Pool& pool, PoolDevices& devic
 }
 
 void IoThread::body(std::promise<void>& ready) {
+    ::pthread_setname_np(::pthread_self(), "clients");  // as top -H shows it
     auto going = go_.get_future();
     if (auto ring = Ring::open(256)) ring_ = std::move(*ring);
     ready.set_value();
