@@ -145,6 +145,7 @@ void Shard::begin(IoRequest& request) {
     request.parts = 1;  // held while parts are made, so that the request cannot end under us
     if (request.kind == IoKind::write) begin_write(request);
     else begin_unmap(request);
+    send_whole();
     if (--request.parts == 0) finish(request);
     else if (request.parked == request.parts) leave_gate(request);
 }
@@ -338,6 +339,7 @@ bool Shard::run_once() {
     Fifo<Part> ready = ready_.take();
     while (!ready.empty()) {
         if (pool_.stalled()) {
+            send_whole();
             ready.append(ready_.take());
             ready_ = ready;
             return true;
@@ -346,6 +348,7 @@ bool Shard::run_once() {
         Part& part = ready.pop();
         (this->*part.step)(part);
     }
+    send_whole();
     if (!pool_.stalled()) progress = run_flushes() || progress;
     Fifo<IoRequest> finished = finished_.take();
     while (!finished.empty()) {

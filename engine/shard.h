@@ -131,6 +131,9 @@ private:
     void enter_cell(Part& part);
     void leave_cell(Part& part);
     void start_fill(Part& part);
+    void fill_whole(Part& part);
+    void send_whole();
+    void whole_was_filled(Part& first);
     void fill_with_zeroes(Part& part);
     void write_middle(Part& part, std::uint64_t begin, std::uint64_t end, Step then);
     void zero_head(Part& part);
@@ -159,6 +162,9 @@ private:
     static constexpr std::size_t cell_buckets = 1024;
     std::array<Part*, cell_buckets> cells_{};
     std::size_t open_cells_ = 0;
+    // Whole new blocks, side by side in the request and on the device, which one write is to fill.
+    Part* whole_first_ = nullptr;
+    Part* whole_last_ = nullptr;
     std::vector<std::byte*> free_buffers_;
     std::size_t buffers_ = 0;
 

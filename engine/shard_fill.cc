@@ -170,20 +170,52 @@ void Shard::leave_cell(Part& part) {
 }
 
 void Shard::start_fill(Part& part) {
-    const std::uint64_t data_at = part.block.n * block_bytes_.n;
-    if (part.from == 0 && part.to == block_bytes_.n) {
-        std::byte* data = payload(part);
-        part.vec[0] = slice(data, block_bytes_.n);
-        part.io.data = {part.vec.data(), 1};
-        return send(part, data == nullptr ? Op::write_zeroes : Op::write, data_at, block_bytes_.n,
-                    &Shard::filled);
-    }
+    if (part.from == 0 && part.to == block_bytes_.n) return fill_whole(part);
     const bool from_origin = shows_origin(*part.request->volume, part.at.n * block_bytes_.n);
     if (!part.old && !from_origin) return fill_with_zeroes(part);
     part.step = &Shard::copy_step;
     part.buffer = take_buffer();
     if (part.buffer == nullptr) want_buffer_.push(part);
     else copy_step(part);
+}
+
+// Sent with its neighbours, once those of the request are known.
+void Shard::fill_whole(Part& part) {
+    part.next_filled = nullptr;
+    const bool joins = whole_last_ != nullptr && whole_last_->request == part.request &&
+                       whole_last_->at + VirtualBlocks(1) == part.at &&
+                       whole_last_->block + DataBlocks(1) == part.block;
+    if (joins) {
+        whole_last_->next_filled = &part;
+    } else {
+        send_whole();
+        whole_first_ = &part;
+    }
+    whole_last_ = &part;
+}
+
+void Shard::send_whole() {
+    if (whole_first_ == nullptr) return;
+    Part& first = *std::exchange(whole_first_, nullptr);
+    const Part& last = *std::exchange(whole_last_, nullptr);
+    const std::uint64_t length = (last.block - first.block).n * block_bytes_.n + block_bytes_.n;
+    std::byte* data = payload(first);
+    first.vec[0] = slice(data, length);
+    first.io.data = {first.vec.data(), 1};
+    send(first, data == nullptr ? Op::write_zeroes : Op::write, first.block.n * block_bytes_.n,
+         length, &Shard::whole_was_filled);
+}
+
+// Each is mapped in a step of its own, which a failure of another may come before.
+void Shard::whole_was_filled(Part& first) {
+    for (Part* part = std::exchange(first.next_filled, nullptr); part != nullptr;) {
+        Part* const next = std::exchange(part->next_filled, nullptr);
+        part->io.outcome = first.io.outcome;
+        part->step = &Shard::filled;
+        ready_.push(*part);
+        part = next;
+    }
+    filled(first);
 }
 
 // A new block: payload, zeroes around it, unless there are some already. In one write where the

@@ -35,6 +35,7 @@ struct Shard::Part {
     DataBlock block{};               // reserved for it
     std::optional<DataBlock> old{};  // what it is copied from
     std::uint64_t filled = 0;        // bytes copied so far
+    Part* next_filled = nullptr;     // by the same write
     std::uint64_t generation = 0;
     bool holds_block = false;
     bool is_cell = false;
