@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +12,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <thread>
 
 #include "libvm/control_protocol.h"
 #include "libvm/sizes.h"
@@ -25,7 +25,10 @@ constexpr std::size_t threads_by_default = 4;
 
 // Those this process may run on, not those of the machine.
 std::size_t default_threads() {
-    return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, threads_by_default);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (::sched_getaffinity(0, sizeof set, &set) != 0) return threads_by_default;
+    return std::min(static_cast<std::size_t>(CPU_COUNT(&set)), threads_by_default);
 }
 
 NbdLimits limits_of(const Config& config) {
