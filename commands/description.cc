@@ -34,6 +34,11 @@ activated only with -K.
 Settings of pools take effect at once, also in use; except that discards begin or cease to be
 ignored only while no volume of the pool is active.
 
+With --refresh the program as it is installed now takes the place of running servers, of all pools
+of a group, or of all: after an upgrade, say. Clients see a pause of some hundred milliseconds;
+only those with TLS have to connect again. Where requests wait for space, or a volume is being
+imported or moved, the server stays as it is and the command says so.
+
 A pool that is lent belongs to the kernel: tvdmtable prints how to activate it there, and nothing
 here touches it until --return, which wants a decision for each thin id that is new or gone.)"},
     Described{"tvcheck",

@@ -14,6 +14,7 @@
 
 #include "engine/base/unique_fd.h"
 #include "libvm/pool_server.h"
+#include "libvm/succession.h"
 
 namespace {
 
@@ -50,12 +51,16 @@ int main(int argc, char** argv) {
     using namespace thinvol;
     constexpr const char* ready_option = "--ready-fd=";
     int ready_fd = -1;
-    bool restore = false;
+    constexpr const char* succeed_option = "--succeed=";
+    ServerStart how;
     std::string pool;
     for (int i = 1; i < argc; ++i) {
         if (std::strncmp(argv[i], ready_option, std::strlen(ready_option)) == 0)
             ready_fd = std::atoi(argv[i] + std::strlen(ready_option));
-        else if (std::strcmp(argv[i], "--restore") == 0) restore = true;
+        else if (std::strncmp(argv[i], succeed_option, std::strlen(succeed_option)) == 0)
+            how.succeed = std::atoi(argv[i] + std::strlen(succeed_option));
+        else if (std::strcmp(argv[i], can_succeed_option) == 0) return 0;
+        else if (std::strcmp(argv[i], "--restore") == 0) how.restore = true;
         else pool = argv[i];
     }
     if (pool.empty()) {
@@ -68,7 +73,7 @@ int main(int argc, char** argv) {
         report_ready(ready_fd, environment.error());
         return 4;
     }
-    const auto outcome = run_pool_server(*environment, pool, restore, [&](const Result<>& r) {
+    const auto outcome = run_pool_server(*environment, pool, how, [&](const Result<>& r) {
         report_ready(ready_fd, r);
         if (r) tell_systemd();
     });

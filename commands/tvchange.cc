@@ -2,6 +2,7 @@
 #include "commands/lending.h"
 #include "commands/pool_settings.h"
 #include "commands/properties.h"
+#include "commands/refresh.h"
 #include "commands/select.h"
 #include "commands/setting_change.h"
 #include "commands/table.h"
@@ -29,6 +30,8 @@ constexpr OptionSpec options[] = {
     SELECT_OPTION,
     setting_option,
     unset_option,
+    {"refresh", 0, Value::none,
+     "Put the program as it is installed now in the place of the pools' servers; clients go on."},
     {"lend", 0, Value::lend_target, "Leave the pool to the kernel; nothing here touches it."},
     {"return", 0, Value::none, "Take the pool back, once it is decided what is new or gone."},
     {"adopt", 0, Value::text, "With --return, ID=NAME[,SIZE]: a new thin id is this volume.", true},
@@ -37,8 +40,9 @@ constexpr OptionSpec options[] = {
     {"accept-transaction-id", 0, Value::text, "With --return: the pool's transaction id as it is."},
 };
 constexpr Conflict conflicts[] = {
-    {"lend", "return"}, {"lend", "activate"}, {"return", "activate"}, {"setting", "activate"},
-    {"all", "setting"}, {"all", "unset"},     {"unset", "activate"}};
+    {"lend", "return"},     {"lend", "activate"}, {"return", "activate"}, {"setting", "activate"},
+    {"all", "setting"},     {"all", "unset"},     {"unset", "activate"},  {"refresh", "activate"},
+    {"refresh", "setting"}, {"refresh", "lend"},  {"refresh", "return"}};
 constexpr OperandSpec operands[] = {
     {"VG|VG/LV|@Tag", Value::group_or_volume,
      "Thin volumes, a group or tag for all of its; or pools, for what is a pool's.", true, true},
@@ -53,6 +57,7 @@ constexpr std::string_view examples[] = {
     "tvchange --setting autoextend.data_threshold=80 vg0/pool0",
     "tvchange --setting nbd.access=uid:1000=rw vg0/root",
     "tvchange --errorwhenfull y vg0/pool0",
+    "tvchange --refresh vg0/pool0",
     "tvchange --lend kernel vg0/pool0",
     "tvchange --return --adopt 7=copy,10g vg0/pool0"};
 
@@ -75,6 +80,7 @@ int run(Invocation& call) {
     if (call.has("test") && (call.has("lend") || call.has("return")))
         return call.usage("--lend and --return cannot be tried with --test.");
     if (call.has("lend") || call.has("return")) return change_lending(call);
+    if (call.has("refresh")) return refresh_servers(call);
     const bool properties =
         call.has("setactivationskip") || call.has("permission") || call.has("setautoactivation");
     const bool of_pools = has_pool_settings(call);
@@ -82,7 +88,8 @@ int run(Invocation& call) {
     const bool tags = call.has(addtag_option.name) || call.has(deltag_option.name);
     if (!properties && !of_pools && !of_settings && !tags && !call.has("activate"))
         return call.usage(
-            "Please give -a, -k, -p, a tag, a setting of a pool, --setting, --lend or --return.");
+            "Please give -a, -k, -p, a tag, a setting of a pool, --setting, --refresh, --lend or "
+            "--return.");
     if (of_pools && (properties || call.has("activate")))
         return call.usage("Settings of pools are changed by themselves: leave -a, -k and -p.");
     if (of_settings && (properties || of_pools))

@@ -597,7 +597,8 @@ PoolStatus Pool::status() const {
     s.metadata_used = s.metadata_size - metadata_->metadata().free();
     s.metadata_snapshot = metadata_->superblock().held_root;
     s.writes_wait_for_space = waits_for_space();
-    s.settled = !metadata_->changed() && committer_.idle() && reclaimer_.idle() && !stalled_;
+    s.committed = !metadata_->changed() && committer_.idle() && !stalled_;
+    s.settled = s.committed && reclaimer_.idle();
     return s;
 }
 

@@ -67,7 +67,8 @@ struct PoolStatus {
     MetadataBlock metadata_snapshot{};  // 0: none
     bool writes_wait_for_space = true;  // else they fail
     std::uint64_t commits = 0;
-    bool settled = true;  // nothing in flight and nothing to commit
+    bool committed = true;  // nothing is changed that is not durable
+    bool settled = true;    // that, and nothing is in flight
 };
 
 }  // namespace thinvol

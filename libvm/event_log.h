@@ -49,6 +49,12 @@ public:
         }
         return found;
     }
+    // As many happened before.
+    void begin_after(std::uint64_t number) { last_ = number; }
+    std::uint64_t last() {
+        const std::scoped_lock lock(mutex_);
+        return last_;
+    }
     void close() {
         const std::scoped_lock lock(mutex_);
         closed_ = true;

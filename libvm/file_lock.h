@@ -33,6 +33,10 @@ public:
     static Result<FileLock> exclusive(const std::filesystem::path& path,
                                       std::chrono::milliseconds limit);
 
+    // One that this process holds since before exec().
+    static FileLock adopt(UniqueFd fd) { return FileLock(std::move(fd)); }
+    int fd() const { return fd_.get(); }
+
     // Processes, beside this one, that have the file open and may be looked at.
     static std::vector<pid_t> openers(const std::filesystem::path& path);
 

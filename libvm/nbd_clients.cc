@@ -53,7 +53,29 @@ bool NbdClients::run_once() {
         reactor_.wake_at(std::chrono::steady_clock::now() + std::chrono::milliseconds(20));
     }
     const bool started = start_held();
-    return look() || started;
+    const bool progress = look() || started;
+    look_for_quiet();
+    return progress;
+}
+
+void NbdClients::look_for_quiet() {
+    if (!server_.paused()) {
+        if (!quiet_) return;
+        quiet_ = false;
+        for (auto& connection : connections_) connection->want_a_look();
+        return;
+    }
+    const bool grace_is_over = server_.grace_is_over();
+    quiet_ = !any_arrived_ && std::all_of(connections_.begin(), connections_.end(),
+                                          [&](const std::unique_ptr<NbdConnection>& connection) {
+                                              return connection->is_quiet(grace_is_over);
+                                          });
+    reactor_.wake_at(std::chrono::steady_clock::now() + std::chrono::milliseconds(1));
+}
+
+void NbdClients::hand_over(std::vector<HandedClient>& to) {
+    for (auto& connection : connections_)
+        if (auto client = connection->hand_over()) to.push_back(std::move(*client));
 }
 
 bool NbdClients::look() {
@@ -96,7 +118,8 @@ bool NbdClients::start_held() {
     const auto now = std::chrono::steady_clock::now();
     for (Held& held : held_) {
         while (!held.requests.empty() &&
-               held.exported->may_start(held.requests.front()->io, now, server_.shutting_down())) {
+               held.exported->may_start(held.requests.front()->io, now,
+                                        server_.shutting_down() || server_.paused())) {
             ready.push_back(std::move(held.requests.front()));
             held.requests.pop_front();
         }

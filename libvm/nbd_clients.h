@@ -21,6 +21,7 @@
 #include "libvm/nbd_export.h"
 #include "libvm/payload_buffers.h"
 #include "libvm/reactor.h"
+#include "libvm/succession.h"
 
 namespace thinvol {
 
@@ -44,6 +45,10 @@ public:
     bool run_once();
     // Now and then.
     void sweep();
+    // While the server pauses: that nothing of any client here is in flight, and none begins.
+    bool quiet() const { return quiet_; }
+    // Once the reactor rests for good.
+    void hand_over(std::vector<HandedClient>& to);
 
     // --- for NbdConnection
     NbdServer& server() { return server_; }
@@ -70,6 +75,7 @@ private:
     void take_in_arrived();
     bool look();
     bool start_held();
+    void look_for_quiet();
 
     NbdServer& server_;
     Reactor& reactor_;
@@ -83,6 +89,7 @@ private:
     std::list<Held> held_;
     std::atomic<std::size_t> count_ = 0;
     std::atomic<bool> any_arrived_ = false;
+    std::atomic<bool> quiet_ = false;
     std::mutex mutex_;
     std::vector<std::unique_ptr<NbdConnection>> arrived_;  // under mutex_
 };

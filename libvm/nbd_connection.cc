@@ -75,7 +75,59 @@ void NbdConnection::settle_in(NbdClients& clients) {
     want_a_look();
 }
 
-void NbdConnection::leave() { clients_->reactor().forget(socket_.get()); }
+void NbdConnection::leave() {
+    if (clients_ != nullptr) clients_->reactor().forget(socket_.get());
+}
+
+void NbdConnection::continue_as(const NbdAgreement& agreed, const HandedClient& before) {
+    agreed_ = agreed;
+    ++agreed_.exported->clients;
+    state_ = State::agreed;
+    const auto input = std::as_bytes(std::span(before.input));
+    input_.resize(std::max(input_.size(), input.size()));
+    std::copy(input.begin(), input.end(), input_.begin());
+    input_end_ = input.size();
+    const auto output = std::as_bytes(std::span(before.output));
+    outgoing_.clear();  // the greeting
+    if (!output.empty()) outgoing_.push_back({{output.begin(), output.end()}, nullptr});
+}
+
+// Who negotiates may come to an end of that, who does not read his answers holds nobody up.
+bool NbdConnection::is_quiet(bool grace_is_over) const {
+    if (in_flight_ > 0) return false;
+    return grace_is_over || state_ == State::closed ||
+           (state_ == State::transmitting && outgoing_.empty());
+}
+
+std::optional<HandedClient> NbdConnection::hand_over() {
+    if (state_ != State::transmitting || tls_ != nullptr || skip_ > 0) return std::nullopt;
+    HandedClient client;
+    client.socket = socket_.get();
+    client.lv_id = agreed_.exported->lv_id;
+    client.may_write = agreed_.may_write;
+    client.replies = agreed_.replies;
+    client.contexts = agreed_.contexts;
+    const auto append = [](std::vector<std::uint8_t>& to, const void* bytes, std::size_t n) {
+        const auto* from = static_cast<const std::uint8_t*>(bytes);
+        to.insert(to.end(), from, from + n);
+    };
+    if (payload_ != nullptr) {
+        append(client.input, payload_head_.data(),
+               agreed_.replies == NbdReplies::extended ? nbd::extended_request_bytes
+                                                       : nbd::request_bytes);
+        append(client.input, payload_->payload.bytes(), payload_have_);
+    }
+    append(client.input, input(), available());
+    for (const Outgoing& out : outgoing_) {
+        if (out.request == nullptr) append(client.output, out.head.data(), out.head.size());
+        else
+            for (const iovec& piece : out.request->pieces)
+                append(client.output, piece.iov_base, piece.iov_len);
+    }
+    const auto sent = static_cast<std::ptrdiff_t>(sent_of_front_);
+    client.output.erase(client.output.begin(), client.output.begin() + sent);
+    return client;
+}
 
 void NbdConnection::want_a_look() {
     if (!std::exchange(wants_a_look_, true)) clients_->look_at(*this);
@@ -176,8 +228,8 @@ bool NbdConnection::ended() const {
 bool NbdConnection::may_read() const {
     if (end_of_input_) return false;
     if (state_ == State::negotiating) return outgoing_.empty();
-    return state_ == State::transmitting && in_flight_ + outgoing_.size() < requests_max &&
-           bytes_held_ < held_bytes_max;
+    return state_ == State::transmitting && !server_.paused() &&
+           in_flight_ + outgoing_.size() < requests_max && bytes_held_ < held_bytes_max;
 }
 
 void NbdConnection::set_events() {
@@ -328,6 +380,7 @@ bool NbdConnection::take_command() {
         if (available() < size + header.length) return false;
         read_filter(header);
     }
+    std::memcpy(payload_head_.data(), input(), size);
     consume(size + header.filter);
     if (header.command == Command::disconnect) return close(), true;
 

@@ -15,14 +15,17 @@
 // Source      NetworkBlockDevice/nbd doc/proto.md
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "engine/base/unique_fd.h"
 #include "libvm/nbd_negotiation.h"
+#include "libvm/succession.h"
 #include "libvm/tls_channel.h"
 
 namespace thinvol {
@@ -39,6 +42,12 @@ public:
     // It is that thread's from here on, to the end or leave().
     void settle_in(NbdClients& clients);
     void leave();
+    // One that the program before this one had.
+    void continue_as(const NbdAgreement& agreed, const HandedClient& before);
+    // While the server pauses: whether nothing of it is in flight, nor stuck in the way out.
+    bool is_quiet(bool grace_is_over) const;
+    // Its socket, to go on as it is; none: it has to connect again.
+    std::optional<HandedClient> hand_over();
     // Sends answers, takes in what has arrived. True if anything happened.
     bool run_once();
     void want_a_look();
@@ -126,6 +135,7 @@ private:
     std::unique_ptr<NbdRequest> refused_;
     Refusal refusal_{};
     std::unique_ptr<NbdRequest> payload_;  // a write whose payload is arriving
+    std::array<std::byte, nbd::extended_request_bytes> payload_head_{};  // as it came
     std::size_t payload_have_ = 0;
     bool large_writes_ = false;
     bool readable_ = false;  // there may be more to receive

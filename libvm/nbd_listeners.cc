@@ -117,23 +117,27 @@ Result<UniqueFd> listen_on_tcp(const std::string& text, bool in_the_clear_anywhe
 
 }  // namespace
 
-Result<> open_nbd(NbdServer& server, const Config& config, const std::filesystem::path& socket) {
+Result<> set_up_nbd(NbdServer& server, const Config& config) {
     server.set_limits(limits_of(config));
     const std::string& tls = config.word("nbd.tls");
-    if (tls != "off") {
-        TlsCredentials::Files files;
-        files.certificates = config.word("nbd.tls_certificates");
-        files.keys = config.word("nbd.tls_keys");
-        files.verify_clients = config.flag("nbd.tls_verify_clients");
-        server.offer_tls(TRY(TlsCredentials::load(files)), tls == "require");
-    }
+    if (tls == "off") return {};
+    TlsCredentials::Files files;
+    files.certificates = config.word("nbd.tls_certificates");
+    files.keys = config.word("nbd.tls_keys");
+    files.verify_clients = config.flag("nbd.tls_verify_clients");
+    server.offer_tls(TRY(TlsCredentials::load(files)), tls == "require");
+    return {};
+}
+
+Result<> listen_for_nbd(NbdServer& server, const Config& config,
+                        const std::filesystem::path& socket) {
+    const bool secure = config.word("nbd.tls") == "require";
     const bool shared = config.word("nbd.socket_mode") != "0600";
     server.listen(TRY(listen_on(socket)), !shared);
     if (shared) TRY(open_to_others(socket, config));
     for (const std::string& text : config.value("nbd.listen")) {
-        server.listen(
-            TRY(listen_on_tcp(text, config.flag("nbd.listen_without_tls"), tls == "require")),
-            false);
+        server.listen(TRY(listen_on_tcp(text, config.flag("nbd.listen_without_tls"), secure)),
+                      false);
     }
     return {};
 }

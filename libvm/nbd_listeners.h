@@ -16,7 +16,10 @@
 
 namespace thinvol {
 
-// Sets limits and TLS, and takes clients from now on.
-Result<> open_nbd(NbdServer& server, const Config& config, const std::filesystem::path& socket);
+// Limits and TLS.
+Result<> set_up_nbd(NbdServer& server, const Config& config);
+// Takes clients from now on.
+Result<> listen_for_nbd(NbdServer& server, const Config& config,
+                        const std::filesystem::path& socket);
 
 }  // namespace thinvol

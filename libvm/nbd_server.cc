@@ -36,12 +36,12 @@ NbdServer::~NbdServer() {
 
 void NbdServer::listen(UniqueFd socket, bool own) {
     const int fd = socket.get();
-    listeners_.push_back(std::move(socket));
+    listeners_.push_back({std::move(socket), own});
     reactor_.watch(fd, EPOLLIN, [this, fd, own](std::uint32_t) { accept(fd, own); });
 }
 
 void NbdServer::stop_listening() {
-    for (const UniqueFd& listener : listeners_) reactor_.forget(listener.get());
+    for (const Listener& listener : listeners_) reactor_.forget(listener.socket.get());
     listeners_.clear();
 }
 
@@ -102,6 +102,58 @@ void NbdServer::shut_down() {
 
 bool NbdServer::gave_notice() const {
     return shutting_down_ && std::chrono::steady_clock::now() - shut_down_at_ > notice;
+}
+
+// --- handing over --------------------------------------------------------------------------------
+
+// Who wants to connect waits in the listeners' queues.
+void NbdServer::pause() {
+    for (const Listener& listener : listeners_) reactor_.change(listener.socket.get(), 0);
+    paused_at_ = std::chrono::steady_clock::now();
+    paused_ = true;
+    home_.wake();
+    for (Crew& crew : crews_) crew.clients->wake();
+}
+
+void NbdServer::resume() {
+    paused_ = false;
+    for (const Listener& listener : listeners_) reactor_.change(listener.socket.get(), EPOLLIN);
+    home_.wake();
+    for (Crew& crew : crews_) crew.clients->wake();
+}
+
+bool NbdServer::grace_is_over() const {
+    return std::chrono::steady_clock::now() - paused_at_ > notice;
+}
+
+bool NbdServer::quiet() const {
+    return paused_ && home_.quiet() && std::all_of(crews_.begin(), crews_.end(), [](const Crew& c) {
+               return c.clients->quiet();
+           });
+}
+
+void NbdServer::hand_over(Succession& to) {
+    for (Crew& crew : crews_) crew.thread->stop();
+    for (const Listener& listener : listeners_)
+        to.listeners.push_back({listener.socket.get(), listener.own});
+    for (const auto& [id, exported] : exports_) to.exports.push_back(id);
+    home_.hand_over(to.clients);
+    for (Crew& crew : crews_) crew.clients->hand_over(to.clients);
+}
+
+// A client whose volume is not exported any more is dropped.
+void NbdServer::take_over(const Succession& from) {
+    for (const HandedListener& l : from.listeners) listen(UniqueFd(l.socket), l.own);
+    for (const HandedClient& client : from.clients) {
+        UniqueFd socket(client.socket);
+        const auto it = exports_.find(client.lv_id);
+        if (it == exports_.end()) continue;
+        ++connections_;
+        auto connection = std::make_unique<NbdConnection>(*this, std::move(socket));
+        connection->continue_as(
+            {it->second.get(), client.may_write, client.replies, client.contexts}, client);
+        place(std::move(connection));
+    }
 }
 
 // The pool's block, where the protocol allows its size.

@@ -76,7 +76,19 @@ public:
         start_thread_ = std::move(start);
     }
 
+    // --- handing over (succession.h)
+    // Nothing more is read from clients, what is in flight ends, until resume(). Those that
+    // negotiate have a moment.
+    void pause();
+    void resume();
+    bool quiet() const;
+    // Once quiet: the threads end, and all that the next program needs of sockets and clients.
+    void hand_over(Succession& to);
+    void take_over(const Succession& from);
+
     // --- for NbdClients and NbdConnection
+    bool paused() const { return paused_; }
+    bool grace_is_over() const;
     bool shutting_down() const { return shutting_down_; }
     bool gave_notice() const;
     void place(std::unique_ptr<NbdConnection> connection);
@@ -94,12 +106,18 @@ private:
 
     Reactor& reactor_;
     Pool& pool_;
-    std::vector<UniqueFd> listeners_;
+    struct Listener {
+        UniqueFd socket;
+        bool own;
+    };
+    std::vector<Listener> listeners_;
     std::unique_ptr<TlsCredentials> tls_;
     bool tls_required_ = false;
     NbdLimits limits_;
     std::chrono::steady_clock::time_point shut_down_at_;  // if shutting_down_
     std::atomic<bool> shutting_down_ = false;
+    std::chrono::steady_clock::time_point paused_at_;  // if paused_
+    std::atomic<bool> paused_ = false;
     std::map<std::int64_t, std::unique_ptr<NbdExport>> exports_;
     std::atomic<std::size_t> connections_ = 0;
     std::function<Result<std::unique_ptr<IoThread>>()> start_thread_;

@@ -180,6 +180,27 @@ Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, 
     return std::optional(std::move(**answer));
 }
 
+Result<std::optional<std::uint64_t>> restart_server(const Environment& environment,
+                                                    const PoolRow& pool) {
+    if (!TRY(ask_if_served(environment, pool, new_request(StatusRequest{}))))
+        return std::optional<std::uint64_t>();
+    if (environment.rehearsal) return std::optional<std::uint64_t>(0);
+    const PoolRequest request = new_request(RestartRequest{});
+    // The program that goes does not answer; the one that comes knows the request.
+    auto answer = until_answered(environment, pool, [&]() -> Result<Result<PoolAnswer>> {
+        auto served = try_server(environment, pool, request);
+        if (served || served.error().code != Errc::not_found) return served;
+        if (FileLock::try_exclusive(environment.lock_path(pool.lv.uuid)))
+            return Result<PoolAnswer>(Error(
+                Errc::io_error, fmt::format("pool {}: the server ended instead of being replaced; "
+                                            "why is in its log in {}",
+                                            pool.lv.name, environment.run_dir.string())));
+        return served;
+    });
+    if (!answer) return std::move(answer).error();
+    return std::optional(TRY(std::move(*answer)).pause_ms);
+}
+
 Result<> stop_server(Session& session, const PoolRow& pool) {
     const auto status = TRY(ask_if_served(session.environment, pool, new_request(StatusRequest{})));
     if (!status) return {};

@@ -55,6 +55,10 @@ Result<PoolAnswer> ask_server(Session& session, const GroupRow& group, const Poo
 // Nothing if the pool has no server.
 Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, const PoolRow& pool,
                                                 const PoolRequest& request);
+// The program in the server's file takes its place; for how many milliseconds clients waited.
+// Nothing if the pool has no server.
+Result<std::optional<std::uint64_t>> restart_server(const Environment& environment,
+                                                    const PoolRow& pool);
 PoolRequest new_request(decltype(PoolRequest::what) what);
 
 // Deactivates all volumes of the pool, and waits for its server to be gone. busy if a client has

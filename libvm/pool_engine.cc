@@ -45,8 +45,20 @@ Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const Group
     auto lock = FileLock::try_exclusive(session.environment.lock_path(row.lv.uuid));
     if (!lock)
         return std::move(lock).error().prefixed(fmt::format("pool {}/{}", group.name, row.lv.name));
-    std::unique_ptr<LocalPool> local(new LocalPool(std::move(*lock)));
     session.environment.remove_sockets(row.lv.uuid);
+    return open_locked(session, group, row, ring, serves_clients, std::move(*lock));
+}
+
+Result<std::unique_ptr<LocalPool>> LocalPool::take_over(Session& session, const GroupRow& group,
+                                                        const PoolRow& pool, Ring* ring,
+                                                        FileLock lock) {
+    return open_locked(session, group, pool, ring, true, std::move(lock));
+}
+
+Result<std::unique_ptr<LocalPool>> LocalPool::open_locked(Session& session, const GroupRow& group,
+                                                          const PoolRow& row, Ring* ring,
+                                                          bool serves_clients, FileLock lock) {
+    std::unique_ptr<LocalPool> local(new LocalPool(std::move(lock)));
     const PoolRow pool =
         TRY(session.catalog.pool(row.lv.id));  // as it is now that nobody else changes it
     TRY(check_not_lent(group, pool));

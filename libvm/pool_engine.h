@@ -39,6 +39,10 @@ public:
     static Result<std::unique_ptr<LocalPool>> open(Session& session, const GroupRow& group,
                                                    const PoolRow& pool, Ring* ring = nullptr,
                                                    bool serves_clients = false);
+    // For the successor of a server, whose lock this is.
+    static Result<std::unique_ptr<LocalPool>> take_over(Session& session, const GroupRow& group,
+                                                        const PoolRow& pool, Ring* ring,
+                                                        FileLock lock);
     ~LocalPool() override;
 
     void call(const std::function<void(Pool&, PoolDevices&)>& body) override {
@@ -52,8 +56,12 @@ public:
 
     Pool& pool() { return *pool_; }
     PoolDevices& devices() { return *devices_; }
+    const FileLock& lock() const { return lock_; }
 
 private:
+    static Result<std::unique_ptr<LocalPool>> open_locked(Session& session, const GroupRow& group,
+                                                          const PoolRow& pool, Ring* ring,
+                                                          bool serves_clients, FileLock lock);
     explicit LocalPool(FileLock lock) : lock_(std::move(lock)) {}
     FileLock lock_;
     std::unique_ptr<PoolDevices> devices_;

@@ -552,5 +552,8 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const OpenVolumeReques
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const VolumeIoRequest&) {
     return Error(Errc::unsupported, "opened volumes belong to a connection");
 }
+Result<PoolAnswer> PoolOwner::perform(const std::string&, const RestartRequest&) {
+    return Error(Errc::unsupported, "there is no server to replace");
+}
 
 }  // namespace thinvol

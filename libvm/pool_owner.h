@@ -68,6 +68,7 @@ private:
     Result<PoolAnswer> perform(const std::string& id, const MovePieceRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const OpenVolumeRequest& request);
     Result<PoolAnswer> perform(const std::string& id, const VolumeIoRequest& request);
+    Result<PoolAnswer> perform(const std::string& id, const RestartRequest& request);
 
     // Step 1 ends with begin(), which commits the transaction that the rows were written in.
     Result<PendingRow> begin(Transaction transaction, const PoolRow& pool, const std::string& id,

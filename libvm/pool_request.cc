@@ -51,14 +51,18 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(IoRates, read_ios, read_bytes, w
                                                 write_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ActiveVolume, lv_id, clients, mapped_blocks, uri,
                                                 io, rates)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolAnswer, warnings, names, mode, trouble, needs_check,
-                                   transaction_id, data_blocks, data_used, metadata_blocks,
-                                   metadata_used, flushes, commits, pid, writes_wait_for_space,
-                                   active, events, bytes_following)
+// A server that is older than the command does not say all of it.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PoolAnswer, warnings, names, mode, trouble,
+                                                needs_check, transaction_id, data_blocks, data_used,
+                                                metadata_blocks, metadata_used, flushes, commits,
+                                                pid, writes_wait_for_space, active, pause_ms,
+                                                events, bytes_following)
 void to_json(nlohmann::json& j, const StatusRequest&) { j = nlohmann::json::object(); }
 void from_json(const nlohmann::json&, StatusRequest&) {}
 void to_json(nlohmann::json& j, const RefreshRequest&) { j = nlohmann::json::object(); }
 void from_json(const nlohmann::json&, RefreshRequest&) {}
+void to_json(nlohmann::json& j, const RestartRequest&) { j = nlohmann::json::object(); }
+void from_json(const nlohmann::json&, RestartRequest&) {}
 void to_json(nlohmann::json& j, const PinRequest&) { j = nlohmann::json::object(); }
 void from_json(const nlohmann::json&, PinRequest&) {}
 
@@ -69,9 +73,9 @@ using What = decltype(PoolRequest::what);
 
 // In the order of the variant.
 constexpr std::array<std::string_view, std::variant_size_v<What>> words{
-    "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "merge",
-    "activate",     "deactivate",     "status",        "refresh",     "wait_events",
-    "pin",          "read_metadata",  "move_piece",    "open_volume", "volume_io"};
+    "make_volumes", "remove_volumes", "resize_volume", "extend_pool", "merge", "activate",
+    "deactivate",   "status",         "refresh",       "wait_events", "pin",   "read_metadata",
+    "move_piece",   "open_volume",    "volume_io",     "restart"};
 
 template <std::size_t i = 0>
 What parse_what(std::string_view word, const Json& arguments) {

@@ -66,6 +66,8 @@ struct MovePieceRequest {
 struct StatusRequest {};
 // Names of volumes, or settings of the pool, changed in the catalog.
 struct RefreshRequest {};
+// The program in its file takes the server's place; clients notice a pause.
+struct RestartRequest {};
 // Events numbered above `after`; if there are none, the first one within `wait_ms`.
 struct WaitEventsRequest {
     std::uint64_t after = 0;
@@ -99,7 +101,7 @@ struct PoolRequest {
     std::variant<MakeVolumesRequest, RemoveVolumesRequest, ResizeVolumeRequest, ExtendPoolRequest,
                  MergeRequest, ActivateRequest, DeactivateRequest, StatusRequest, RefreshRequest,
                  WaitEventsRequest, PinRequest, ReadMetadataRequest, MovePieceRequest,
-                 OpenVolumeRequest, VolumeIoRequest>
+                 OpenVolumeRequest, VolumeIoRequest, RestartRequest>
         what;
 };
 
@@ -127,6 +129,7 @@ struct PoolAnswer {
     std::int64_t pid = 0;
     bool writes_wait_for_space = false;
     std::vector<ActiveVolume> active;
+    std::uint64_t pause_ms = 0;  // of RestartRequest: how long clients had to wait
     // Of WaitEventsRequest.
     std::vector<LoggedEvent> events;
     // Of PinRequest, ReadMetadataRequest and VolumeIoRequest: bytes that follow the answer.

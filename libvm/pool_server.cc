@@ -31,6 +31,11 @@ constexpr auto tick_interval = std::chrono::seconds(1);
 constexpr std::size_t control_connections_max = 64;
 constexpr std::uint64_t read_blocks_max = 2048;
 constexpr std::uint64_t longest_wait_ms = 60'000;  // for an event
+constexpr auto rest_patience = std::chrono::seconds(5);
+
+std::int64_t monotonic_ns() {
+    return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+}
 
 // The pool on the reactor's thread, for others.
 class ServedPool : public PoolEngine {
@@ -128,9 +133,11 @@ public:
         : environment_(environment),
           session_(std::move(session)),
           control_session_(std::move(control_session)) {}
-    Result<> open(const std::string& pool_uuid);
+    // With `before`, in the place of a program that handed over.
+    Result<> open(const std::string& pool_uuid, const Succession* before);
     Result<> start_keeper(const Config& config);
     void restore_exports();
+    void take_over(const Succession& before);
     void serve();
 
 private:
@@ -158,6 +165,10 @@ private:
                                std::vector<std::byte>& following);
     Result<PoolAnswer> open(const OpenVolumeRequest& request, Holdings& holdings);
     void stop_if_unused();
+    Result<> obtain_pool(const Succession* before);
+    Result<PoolAnswer> restart(const std::string& request_id);
+    bool comes_to_rest(Pool& pool, PoolDevices& devices);
+    [[noreturn]] void hand_over(Succession& next);
     Result<PoolAnswer> pin(std::optional<PinnedReader>& pinned, std::vector<std::byte>& following);
     Result<> open_pinned(PinnedReader& pinned);
     Result<PoolAnswer> read(PinnedReader& pinned, const ReadMetadataRequest& request,
@@ -167,6 +178,7 @@ private:
     Result<PoolAnswer> execute_own(const PoolRequest& request);
     void stop();
 
+    const std::string program_ = own_program();
     Environment environment_;
     Session session_;          // of the main thread, until it serves
     Session control_session_;  // under request_mutex_
@@ -187,6 +199,8 @@ private:
     std::chrono::seconds patience_{};    // with the last clients and commits
     UniqueFd control_socket_;
     UniqueFd signals_;
+    std::string restarted_by_;        // the request that put this program here
+    std::uint64_t pause_ms_ = 0;      // and how long clients waited
     bool remembers_exports_ = false;  // somebody starts another server if this one dies
     std::mutex request_mutex_;
     std::list<ControlConnection> control_;  // the reactor's thread
@@ -198,26 +212,35 @@ private:
     std::chrono::steady_clock::time_point stop_began_;
 };
 
-Result<> Server::open(const std::string& pool_uuid) {
+Result<> Server::obtain_pool(const Succession* before) {
+    if (before != nullptr) {
+        local_ = TRY(LocalPool::take_over(session_, group_, pool_, ring_.get(),
+                                          FileLock::adopt(UniqueFd(before->lock))));
+        return {};
+    }
+    const auto end = std::chrono::steady_clock::now() + lock_wait;
+    for (;;) {
+        auto local = LocalPool::open(session_, group_, pool_, ring_.get(), true);
+        if (local) {
+            local_ = std::move(*local);
+            return {};
+        }
+        if (local.error().code != Errc::busy || std::chrono::steady_clock::now() > end)
+            return std::move(local).error();
+        if (ControlClient::connect(environment_.control_socket(pool_.lv.uuid), lock_wait))
+            return Error(Errc::exists, "the pool is served already");
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+}
+
+Result<> Server::open(const std::string& pool_uuid, const Succession* before) {
     const auto row = TRY(session_.catalog.lookup_pool(pool_uuid));
     if (!row) return Error(Errc::not_found, fmt::format("no pool {}", pool_uuid));
     pool_ = *row;
     group_ = TRY(session_.catalog.group(pool_.lv.vg_id));
     if (auto ring = Ring::open(256))
         ring_ = std::move(*ring);  // refused in some containers: then without
-    const auto end = std::chrono::steady_clock::now() + lock_wait;
-    for (;;) {
-        auto local = LocalPool::open(session_, group_, pool_, ring_.get(), true);
-        if (local) {
-            local_ = std::move(*local);
-            break;
-        }
-        if (local.error().code != Errc::busy || std::chrono::steady_clock::now() > end)
-            return std::move(local).error();
-        if (ControlClient::connect(environment_.control_socket(pool_uuid), lock_wait))
-            return Error(Errc::exists, "the pool is served already");
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
+    TRY(obtain_pool(before));
     TRY(make_private_directory(environment_.run_dir));
     local_->pool().lanes().on_wake([this] { reactor_.wake(); });
     nbd_ = std::make_unique<NbdServer>(reactor_, local_->pool());
@@ -225,7 +248,8 @@ Result<> Server::open(const std::string& pool_uuid) {
     // Settings that cannot be read may be those that keep clients out: nothing is served by weaker
     // ones instead.
     const Config config = TRY(Config::load(session_, group_.id, pool_.lv.id));
-    TRY(open_nbd(*nbd_, config, environment_.nbd_socket(pool_uuid)));
+    TRY(set_up_nbd(*nbd_, config));
+    if (before == nullptr) TRY(listen_for_nbd(*nbd_, config, environment_.nbd_socket(pool_uuid)));
     served_ = std::make_unique<ServedPool>(reactor_, *local_);
     exports_ = std::make_unique<ServedExports>(reactor_, *nbd_, control_session_,
                                                environment_.nbd_socket(pool_uuid));
@@ -234,7 +258,8 @@ Result<> Server::open(const std::string& pool_uuid) {
     mover_ =
         std::make_unique<ServedMove>(control_session_, *served_, group_, pool_, request_mutex_);
     TRY(start_keeper(config));
-    control_socket_ = TRY(listen_on(environment_.control_socket(pool_uuid)));
+    control_socket_ = before != nullptr ? UniqueFd(before->control)
+                                        : TRY(listen_on(environment_.control_socket(pool_uuid)));
     reactor_.watch(control_socket_.get(), EPOLLIN, [this](std::uint32_t) { accept_control(); });
 
     sigset_t set;
@@ -285,6 +310,20 @@ void Server::restore_exports() {
         if (added) asked_to_activate_ = true;
         else fmt::print(stderr, "thinvold: not exported again: {}\n", added.error().text);
     }
+}
+
+void Server::take_over(const Succession& before) {
+    remembers_exports_ = before.restore;
+    for (const std::int64_t id : before.exports) {
+        const auto volume = session_.catalog.thin(id);
+        const auto added = volume ? exports_->add(*volume) : Result<>(volume.error());
+        if (!added) fmt::print(stderr, "thinvold: not exported again: {}\n", added.error().text);
+    }
+    asked_to_activate_ = true;
+    nbd_->take_over(before);
+    events_.begin_after(before.last_event);
+    restarted_by_ = before.request_id;
+    pause_ms_ = static_cast<std::uint64_t>((monotonic_ns() - before.began) / 1'000'000);
 }
 
 void Server::remember_exports() {
@@ -425,6 +464,7 @@ Result<PoolAnswer> Server::execute(const PoolRequest& request, Holdings& holding
     if (const auto* piece = std::get_if<MovePieceRequest>(&request.what))
         return mover_->move(*piece);
     const std::scoped_lock lock(request_mutex_);
+    if (std::holds_alternative<RestartRequest>(request.what)) return restart(request.id);
     if (const auto* wanted = std::get_if<OpenVolumeRequest>(&request.what))
         return open(*wanted, holdings);
     TRY(opened_->check_may(control_session_.catalog, request));
@@ -435,6 +475,69 @@ Result<PoolAnswer> Server::execute(const PoolRequest& request, Holdings& holding
         std::holds_alternative<RemoveVolumesRequest>(request.what))
         remember_exports();
     return answer;
+}
+
+// --- handing over --------------------------------------------------------------------------------
+
+// Answered by the program that succeeds, when it is asked again.
+Result<PoolAnswer> Server::restart(const std::string& request_id) {
+    if (request_id == restarted_by_) {
+        PoolAnswer answer;
+        answer.pause_ms = pause_ms_;
+        return answer;
+    }
+    if (opened_->count() > 0)
+        return Error(Errc::busy, "a volume is being imported or exported: try again after that");
+    bool moving = false;
+    std::string trouble;
+    served_->call([&](Pool& pool, PoolDevices& devices) {
+        moving = devices.moving() != nullptr;
+        trouble = pool.status().trouble;
+    });
+    if (moving)
+        return Error(Errc::busy, "a piece of the pool is being moved: try again after that");
+    if (!trouble.empty())
+        return Error(Errc::read_only,
+                     "the pool is in trouble, which a new server would not know "
+                     "of: " +
+                         trouble);
+    TRY(check_successor(program_));
+    Succession next;
+    next.request_id = request_id;
+    next.began = monotonic_ns();
+    const auto end = std::chrono::steady_clock::now() + rest_patience;
+    served_->call([&](Pool&, PoolDevices&) { nbd_->pause(); });
+    while (std::chrono::steady_clock::now() < end) {
+        served_->call([&](Pool& pool, PoolDevices& devices) {
+            if (comes_to_rest(pool, devices)) hand_over(next);
+        });
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    served_->call([&](Pool&, PoolDevices&) { nbd_->resume(); });
+    return Error(Errc::busy, fmt::format("requests in flight have not come to an end within {} s; "
+                                         "clients go on with the server there is",
+                                         rest_patience.count()));
+}
+
+// Whether no request is in flight, and what was acknowledged is committed.
+bool Server::comes_to_rest(Pool& pool, PoolDevices& devices) {
+    if (!nbd_->quiet()) return false;
+    pool.commit_if_changed();
+    return pool.status().committed && devices.data().in_flight() == 0 &&
+           devices.metadata().in_flight() == 0;
+}
+
+// On the pool's thread, so that nothing begins any more. If it fails, the threads of the clients
+// are gone: it is as after a crash.
+void Server::hand_over(Succession& next) {
+    next.last_event = events_.last();
+    next.lock = local_->lock().fd();
+    next.control = control_socket_.get();
+    next.restore = remembers_exports_;
+    nbd_->hand_over(next);
+    const Error error = succeed(next, program_, pool_.lv.uuid);
+    fmt::print(stderr, "thinvold: {}\n", error.text);
+    std::_Exit(1);
 }
 
 Result<PoolAnswer> Server::open(const OpenVolumeRequest& request, Holdings& holdings) {
@@ -515,13 +618,17 @@ Result<PoolAnswer> Server::read(PinnedReader& pinned, const ReadMetadataRequest&
 
 }  // namespace
 
-Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid, bool restore,
+Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid,
+                         const ServerStart& how,
                          const std::function<void(const Result<>&)>& ready) {
     const auto start = [&]() -> Result<std::unique_ptr<Server>> {
+        std::optional<Succession> before;
+        if (how.succeed >= 0) before = TRY(take_succession(how.succeed));
         auto server = std::make_unique<Server>(environment, TRY(Session::open(environment)),
                                                TRY(Session::open(environment)));
-        TRY(server->open(pool_uuid));
-        if (restore) server->restore_exports();
+        TRY(server->open(pool_uuid, before ? &*before : nullptr));
+        if (before) server->take_over(*before);
+        else if (how.restore) server->restore_exports();
         return server;
     };
     auto server = start();

@@ -19,9 +19,13 @@
 
 namespace thinvol {
 
+struct ServerStart {
+    bool restore = false;  // what a server that died exported is exported again
+    int succeed = -1;      // what the program before this one hands over (succession.h)
+};
 // Serves the pool until it has no exports any more. `ready` is told, once, whether requests can be
-// sent now. `restore`: what a server that died exported is exported again.
-Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid, bool restore,
-                         const std::function<void(const Result<>&)>& ready);
+// sent now.
+Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid,
+                         const ServerStart& how, const std::function<void(const Result<>&)>& ready);
 
 }  // namespace thinvol
