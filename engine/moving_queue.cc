@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/base/zeroes.h"
+
 namespace thinvol {
 
 // A write to both places, or a flush of both.
@@ -129,9 +131,7 @@ void MovingQueue::start_part(Op op) {
 void MovingQueue::advance() {
     if (state_ == State::draining && drained()) start_part(Op::read);
     if (state_ == State::copied && part_.outcome) {
-        const bool zero =
-            std::ranges::all_of(step_->buffer, [](std::byte b) { return b == std::byte(0); });
-        start_part(zero ? Op::write_zeroes : Op::write);
+        start_part(all_zero(step_->buffer) ? Op::write_zeroes : Op::write);
     } else if (state_ == State::copied) {
         state_ = State::written;
     }

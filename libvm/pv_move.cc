@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/zeroes.h"
 #include "libvm/extents.h"
 #include "libvm/group_log.h"
 #include "libvm/groups.h"
@@ -122,9 +123,7 @@ private:
             const Sectors n = std::min(step, length - done);
             const auto bytes = buffer.first(to_bytes(n).n);
             TRY(read_now(*from.device->queue, from.at + done, bytes));
-            const bool zero =
-                std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte(0); });
-            if (zero) TRY(zero_now(*to.device->queue, to.at + done, n));
+            if (all_zero(bytes)) TRY(zero_now(*to.device->queue, to.at + done, n));
             else TRY(write_now(*to.device->queue, to.at + done, bytes));
         }
         return flush_now(*to.device->queue);

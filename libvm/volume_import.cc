@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/zeroes.h"
 #include "libvm/group_log.h"
 #include "libvm/handoff.h"
 #include "libvm/merges.h"
@@ -22,11 +23,6 @@ constexpr Bytes unit_max{1 << 20};
 constexpr std::string_view suffix = "_importing";
 constexpr std::string_view import_tag = "tvimport";
 constexpr auto space_pause = std::chrono::milliseconds(500);
-
-bool all_zero(std::span<const std::byte> bytes) {
-    return bytes[0] == std::byte{0} &&
-           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
 
 struct Run {
     std::size_t begin;
