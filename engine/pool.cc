@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace thinvol {
 namespace {
 
@@ -588,6 +590,9 @@ PoolStatus Pool::status() const {
     s.mode = mode_;
     s.trouble = trouble_;
     s.commits = committer_.commits();
+    s.lost_changes = std::any_of(volumes_.begin(), volumes_.end(), [](const auto& entry) {
+        return entry.second.first->lost_changes;
+    });
     if (metadata_ == nullptr) return s;
     s.needs_check = metadata_->superblock().needs_check;
     s.transaction_id = metadata_->superblock().transaction_id;

@@ -67,8 +67,9 @@ struct PoolStatus {
     MetadataBlock metadata_snapshot{};  // 0: none
     bool writes_wait_for_space = true;  // else they fail
     std::uint64_t commits = 0;
-    bool committed = true;  // nothing is changed that is not durable
-    bool settled = true;    // that, and nothing is in flight
+    bool lost_changes = false;  // an open volume's, which its flushes tell
+    bool committed = true;      // nothing is changed that is not durable
+    bool settled = true;        // that, and nothing is in flight
 };
 
 }  // namespace thinvol

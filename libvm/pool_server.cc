@@ -489,18 +489,17 @@ Result<PoolAnswer> Server::restart(const std::string& request_id) {
     if (opened_->count() > 0)
         return Error(Errc::busy, "a volume is being imported or exported: try again after that");
     bool moving = false;
-    std::string trouble;
+    bool lost_changes = false;
     served_->call([&](Pool& pool, PoolDevices& devices) {
         moving = devices.moving() != nullptr;
-        trouble = pool.status().trouble;
+        lost_changes = pool.status().lost_changes;
     });
     if (moving)
         return Error(Errc::busy, "a piece of the pool is being moved: try again after that");
-    if (!trouble.empty())
-        return Error(Errc::read_only,
-                     "the pool is in trouble, which a new server would not know "
-                     "of: " +
-                         trouble);
+    if (lost_changes)
+        return Error(Errc::io_error,
+                     "changes were lost, which clients learn from this server only: "
+                     "deactivate the pool's volumes, and check it");
     TRY(check_successor(program_));
     Succession next;
     next.request_id = request_id;
@@ -513,10 +512,15 @@ Result<PoolAnswer> Server::restart(const std::string& request_id) {
         });
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    served_->call([&](Pool&, PoolDevices&) { nbd_->resume(); });
-    return Error(Errc::busy, fmt::format("requests in flight have not come to an end within {} s; "
-                                         "clients go on with the server there is",
-                                         rest_patience.count()));
+    std::string trouble;
+    served_->call([&](Pool& pool, PoolDevices&) {
+        nbd_->resume();
+        trouble = pool.status().trouble;
+    });
+    return Error(Errc::busy,
+                 fmt::format("requests in flight have not come to an end within {} s{}; "
+                             "clients go on with the server there is",
+                             rest_patience.count(), trouble.empty() ? "" : " (" + trouble + ")"));
 }
 
 // Whether no request is in flight, and what was acknowledged is committed.

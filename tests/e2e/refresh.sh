@@ -27,13 +27,17 @@ fio --output=fio.log --eta=never jobs.fio & load=$!
 sleep 1
 longest=0
 for ((round = 1; round <= rounds; ++round)); do
-  tvchange --refresh vg0/pool0 >out || fail "round $round: $(cat "$THINVOL_RUN_DIR"/*.log)"
+  tvchange --refresh vg0/pool0 >out 2>err ||
+    fail "round $round: $(cat err "$THINVOL_RUN_DIR"/*.log)"
   waited=$(sed -n 's/.*waited \([0-9]*\) ms.*/\1/p' out)
   [ -n "$waited" ] || fail "round $round said: $(cat out)"
   [ "$waited" -le $longest ] || longest=$waited
   kill -0 $load || { cat fio.log >&2; fail "the clients ended in round $round"; }
   [ "$(server)" = "$pid" ] || fail "round $round: another process"
-  if ((round % 5 == 0)); then tvsnapshot -kn -n s$round vg0/a >/dev/null; fi
+  if ((round % 5 == 0)); then
+    tvsnapshot -kn -n s$round vg0/a >/dev/null
+    [ $round -le 5 ] || tvremove -y vg0/s$((round - 5)) >/dev/null
+  fi
   [ "$(tvs --noheadings -o clients vg0/b | xargs)" = 1 ]
 done
 kill -INT $load; wait $load || true  # fio's status says that it was interrupted
