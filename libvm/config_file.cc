@@ -5,14 +5,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <optional>
 
 #include "engine/base/unique_fd.h"
 
-// A template library of some size: this is the one file that includes it.
+// A template library of some size: this is the one file that includes it. What it asserts, or with
+// NDEBUG tells the optimiser, is not so for every text that it goes on to refuse.
+#undef NDEBUG
+#define TOML_ASSERT(expr) static_assert(true)
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
@@ -44,6 +49,58 @@ Result<std::optional<std::string>> contents(const std::filesystem::path& path) {
         if (n > 0) text.append(buffer.data(), static_cast<std::size_t>(n));
     }
     return std::optional(std::move(text));
+}
+
+bool is_ascii(char c) { return static_cast<signed char>(c) >= 0; }
+
+// Behind the string that begins with the quote at `at`.
+std::size_t end_of_string(std::string_view text, std::size_t at) {
+    const char quote = text[at];
+    const std::string three(3, quote);
+    const bool long_one = text.substr(at, 3) == three;
+    for (at += long_one ? 3 : 1; at < text.size(); ++at) {
+        if (quote == '"' && text[at] == '\\') ++at;
+        else if (long_one && text.substr(at, 3) == three) return at + 3;
+        else if (!long_one && text[at] == quote) return at + 1;
+    }
+    return text.size();
+}
+
+// Of TOML that is right but perhaps for that: the line of the first character that is not ASCII,
+// outside strings and comments.
+std::optional<std::ptrdiff_t> foreign_line(std::string_view text) {
+    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+    for (std::size_t at = 0; at < text.size();) {
+        if (!is_ascii(text[at])) return 1 + std::count(text.begin(), text.begin() + at, '\n');
+        if (text[at] == '#') at = std::min(text.find('\n', at), text.size());
+        else if (text[at] == '"' || text[at] == '\'') at = end_of_string(text, at);
+        else ++at;
+    }
+    return std::nullopt;
+}
+
+Result<toml::table> parse_as_it_is(std::string_view text, const std::string& path) {
+    toml::parse_result parsed = toml::parse(text, path);
+    if (parsed) return std::move(parsed).table();
+    return Error(Errc::invalid_argument,
+                 fmt::format("{}:{}: {}", path, parsed.error().source().begin.line,
+                             parsed.error().description()));
+}
+
+// Other characters stand in strings and comments only. Elsewhere the library is undefined for some
+// of them; so what it gets first has blanks instead.
+Result<toml::table> parse(std::string_view text, const std::string& path) {
+    if (std::all_of(text.begin(), text.end(), is_ascii)) return parse_as_it_is(text, path);
+    std::string blanked(text);
+    std::replace_if(blanked.begin(), blanked.end(), std::not_fn(is_ascii), ' ');
+    TRY(parse_as_it_is(blanked, path));
+    if (const auto line = foreign_line(text)) {
+        return Error(Errc::invalid_argument,
+                     fmt::format("{}:{}: a character that is not ASCII, outside of strings and "
+                                 "comments",
+                                 path, *line));
+    }
+    return parse_as_it_is(text, path);
 }
 
 // The items of a value of the setting's own TOML type.
@@ -103,14 +160,9 @@ private:
 Result<ConfigFile> read_config_file(const std::filesystem::path& path) {
     const auto text = TRY(contents(path));
     if (!text) return ConfigFile{};
-    const toml::parse_result parsed = toml::parse(std::string_view(*text), path.string());
-    if (!parsed) {
-        return Error(Errc::invalid_argument,
-                     fmt::format("{}:{}: {}", path.string(), parsed.error().source().begin.line,
-                                 parsed.error().description()));
-    }
+    const toml::table table = TRY(parse(*text, path.string()));
     Reader reader(path);
-    reader.section("", parsed.table());
+    reader.section("", table);
     return std::move(reader.file);
 }
 
