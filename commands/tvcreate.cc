@@ -92,6 +92,8 @@ Result<> make(Invocation& call, const Creation& creation) {
     Session session = TRY(call.session());
     const GroupRow group = TRY(session.catalog.find_group(creation.group));
     const bool idempotent = call.has(idempotent_option.name);
+    // Looked for also where they are not needed.
+    TRY(find_pvs(session, group, std::span(call.operands()).subspan(1)));
     std::string pool_name = creation.pool;
     const auto there = TRY(session.catalog.lookup_lv(group.id, pool_name));
     const bool pool_is_so = idempotent && there && there->kind == LvKind::pool && !there->pending;

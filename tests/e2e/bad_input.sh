@@ -49,6 +49,7 @@ fails 5 'it is a thin pool' tvsnapshot vg0/pool0
 fails 5 'it is a thin volume' tvcheck vg0/v
 fails 5 'not of the form VG/LV' tvsnapshot vg0
 fails 5 'No such file' tvgcreate vg1 nowhere.img
+fails 5 'nowhere.img' tvcreate -V 1g -T vg0/pool0 nowhere.img
 fails 5 'neither a regular file' tvgcreate vg1 /dev/null
 fails 5 'too small' tvgcreate vg1 tiny.img
 fails 5 'is named twice' tvgcreate vg1 other.img ./other.img
