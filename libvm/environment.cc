@@ -24,7 +24,9 @@ Result<std::filesystem::path> absolute(const char* variable_name, const std::str
         return Error(Errc::invalid_argument,
                      fmt::format("{} is '{}', it must be an absolute path", variable_name, value));
     }
-    return std::filesystem::path(value).lexically_normal();
+    const auto path = std::filesystem::path(value).lexically_normal();
+    // With a slash behind it a link would pass for the directory that it leads to.
+    return path.has_filename() ? path : path.parent_path();
 }
 
 }  // namespace

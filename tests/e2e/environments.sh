@@ -27,6 +27,7 @@ mkdir -m 0777 loose
 THINVOL_STATE_DIR=$work/loose fails 5 'may be written by others' tvgcreate vg1 other.img
 ln -s s link
 THINVOL_STATE_DIR=$work/link fails 5 'is not a directory' tvgcreate vg1 other.img
+THINVOL_STATE_DIR=$work/link/ fails 5 'is not a directory' tvgcreate vg1 other.img
 THINVOL_STATE_DIR=relative fails 4 'must be an absolute path' tvs
 # A run directory too long for a socket's path.
 long=$work/$(printf 'x%.0s' $(seq 90))

@@ -33,7 +33,7 @@ constexpr std::string_view trouble[] = {
     // clang-format off
     "", " ", ".", "..", "...", "/", "//", "./", "../", "../..", "../x", "/etc/passwd",
     "/dev/null", "/proc/self/environ", "vg0/../v", "vg0//v", "vg0/", "/v", "vg0/v/", "vg0/v/x",
-    "/dev/", "/dev/vg0", "/dev/vg0/../v", "/dev/mapper/", "/dev/mapper/vg1", "-", "--", "-x",
+    "/dev/", "/dev/vg1", "/dev/vg0/../v", "/dev/mapper/", "/dev/mapper/vg1", "-", "--", "-x",
     "--yes", "--help", "-y", "a b", " a", "a ", "a\nb", "\n", "a\r", "a\tb", "\x7f", "\x01",
     "a:b", "a,b", "a;b", "a&b", "a|b", "a>b", "a<b", "a*", "*", "?", "[a]", "{a}", "a!", "a#",
     "#", "a%b", "%s%s%n", "%2e%2e", "%2f", "a@b", "@", "a=b", "a'b", "'", "\"", "a\"b", "`id`",
