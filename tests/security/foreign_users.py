@@ -3,9 +3,9 @@
 
     tests/security/foreign_users.py [--budget SECONDS] [--seed N]    with THINVOL_BIN set
 
-Goal    S55: sockets, directories, catalog, locks and logs are their owner's; a socket that is opened
-        to a group is that group's; a directory that is a link, or somebody else's, or that others
-        may write to, is refused before anything is put there.
+Goal    S55: sockets, directories, catalog, locks and logs are their owner's; a socket that is
+        opened to a group is that group's; a directory that is a link, or somebody else's, or that
+        others may write to, is refused before anything is put there.
 Method  an owner, a fellow of one of his groups, a stranger, and root, as processes with those ids,
         each try each thing. Needs root, or a user namespace with several users; else it is skipped.
         The last line is `executed distinct failures`.
@@ -158,7 +158,8 @@ def directories(matrix):
     link, outwards = matrix.home / "link", matrix.home / "outwards"
     link.symlink_to(own)
     outwards.symlink_to(theirs)
-    refused("a state directory of another's", "belongs to user 61003", THINVOL_STATE_DIR=str(theirs))
+    refused("a state directory of another's", "belongs to user 61003",
+            THINVOL_STATE_DIR=str(theirs))
     refused("a link to an own one", "not a directory", THINVOL_STATE_DIR=str(link))
     refused("a link with a slash behind it", "not a directory", THINVOL_STATE_DIR=f"{link}/")
     refused("a link to another's", "not a directory", THINVOL_STATE_DIR=str(outwards))
@@ -198,7 +199,8 @@ def try_all(matrix):
     served = {"0600": (OWNER, ROOT), "0660": (OWNER, FELLOW, ROOT), "0666": EVERYBODY}
     for mode, may in served.items():
         settings = f'[nbd]\nsocket_mode = "{mode}"\nsocket_group = "{GROUP.gr_name}"\n'
-        matrix.must(OWNER, "sh", "-c", f"umask 077; mkdir -p config; echo '{settings}' > config/thinvol.toml")
+        matrix.must(OWNER, "sh", "-c", "umask 077; mkdir -p config; cat > config/thinvol.toml <<E\n"
+                    f"{settings}E")
         matrix.must(OWNER, "tvchange", "-ay", "vg0/v")
         sockets(matrix, may)
         if mode == "0600":
