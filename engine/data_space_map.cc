@@ -7,6 +7,12 @@
 #include "engine/bitmap.h"
 
 namespace thinvol {
+namespace {
+
+// Of an entry that is reserved or waits; the bit above it: it waits.
+constexpr std::uint64_t busy_bit(std::uint32_t e) { return 1ULL << (2 * (e % entries_per_word)); }
+
+}  // namespace
 
 IndexValue::Type IndexValue::decode(const std::byte* p) {
     DiskIndexEntry disk;
@@ -154,7 +160,8 @@ Result<> DataSpaceMap::increment(DataBlock b) {
         const auto e = static_cast<std::uint32_t>(b.n % entries_per_bitmap);
         const bool reserved =
             busy != busy_.end() &&
-            (busy->second->bits[e / entries_per_word] >> (2 * (e % entries_per_word)) & 1) != 0;
+            (busy->second->bits[e / entries_per_word] >> (2 * (e % entries_per_word)) & 3) == 1;
+        // One that waits has been freed: who maps it still was not counted.
         if (!reserved)
             return Error(Errc::corrupt,
                          fmt::format("data block {} is mapped but counted as free", b));
@@ -171,6 +178,8 @@ Result<> DataSpaceMap::decrement(DataBlock b) {
     TRY(store_count(b, old, old - 1));
     if (old > 1) return {};
     set_busy(b);
+    const auto e = static_cast<std::uint32_t>(b.n % entries_per_bitmap);
+    busy_[b.n / entries_per_bitmap]->bits[e / entries_per_word] |= busy_bit(e) << 1;  // it waits
     ++waiting_;
     pending_.add(tm_.open(), b);
     return {};
@@ -181,7 +190,7 @@ void DataSpaceMap::set_busy(DataBlock b) {
     const auto e = static_cast<std::uint32_t>(b.n % entries_per_bitmap);
     auto& busy = busy_[i];
     if (!busy) busy = std::make_unique<Busy>();
-    const std::uint64_t bit = 1ULL << (2 * (e % entries_per_word));
+    const std::uint64_t bit = busy_bit(e);
     ASSERT((busy->bits[e / entries_per_word] & bit) == 0);
     busy->bits[e / entries_per_word] |= bit;
     ++index_[i].busy;
@@ -192,9 +201,9 @@ void DataSpaceMap::clear_busy(DataBlock b) {
     const auto e = static_cast<std::uint32_t>(b.n % entries_per_bitmap);
     const auto busy = busy_.find(i);
     ASSERT(busy != busy_.end());
-    const std::uint64_t bit = 1ULL << (2 * (e % entries_per_word));
+    const std::uint64_t bit = busy_bit(e);
     ASSERT((busy->second->bits[e / entries_per_word] & bit) != 0);
-    busy->second->bits[e / entries_per_word] &= ~bit;
+    busy->second->bits[e / entries_per_word] &= ~(bit | bit << 1);
     if (--index_[i].busy == 0) busy_.erase(busy);
 }
 

@@ -4,6 +4,7 @@
 // the limits of the format from both sides.
 #include "engine/thin_metadata.h"
 
+#include <cstring>
 #include <map>
 
 #include "tests/support/metadata_fixture.h"
@@ -210,6 +211,32 @@ TEST_CASE("what does not exist is not found, and what exists is not made again")
     must(pool.md->create_thin(ThinId::checked(0xffffff)));
     commit(*pool.md, pool.device);
     require_clean(pool.device);
+}
+
+TEST_CASE("a block that two volumes map and that was counted once is noticed as it is freed") {
+    Pool pool(160, 100);
+    for (const std::uint32_t id : {0U, 1U}) {
+        must(pool.md->create_thin(ThinId::checked(id)));
+        must(pool.md->insert(pool.volume(id), VirtualBlock(0), must(pool.md->reserve())));
+    }
+    pool.reopen();
+    // Volume 1 maps the block of volume 0.
+    const auto value_of = [&](std::uint32_t id) {
+        constexpr std::size_t values = sizeof(DiskNodeHeader) + 8 * max_entries_for(8);
+        return pool.device.bytes().data() + pool.volume(id).root.n * metadata_block_bytes + values;
+    };
+    std::memcpy(value_of(1), value_of(0), 8);
+    std::byte* const leaf =
+        pool.device.bytes().data() + pool.volume(1).root.n * metadata_block_bytes;
+    store_le(leaf,
+             checksum_of(BlockKind::mapping_node, ConstBlockBytes(leaf, metadata_block_bytes)));
+    pool.md = must(ThinMetadata::open(pool.device, {}));
+
+    must(pool.md->unmap(pool.volume(0), VirtualBlock(0), VirtualBlock(1), 1));
+    must(pool.md->create_snapshot(ThinId::checked(2), ThinId::checked(1)));
+    const auto outcome = pool.md->insert(pool.volume(2), VirtualBlock(1), must(pool.md->reserve()));
+    REQUIRE_FALSE(outcome.has_value());
+    CHECK(outcome.error().code == Errc::corrupt);
 }
 
 TEST_CASE("the snapshot clock stops at its end instead of corrupting mappings") {
