@@ -284,8 +284,8 @@ def image_bombs(tally):
     os.truncate(pv, 64 * MIB)
     tally.must("tvgcreate", "-s", "1m", "images", "images.img")
     tally.must("tvcreate", "-L", "16m", "-T", "images/pool0")
-    qcow2 = struct.pack(">IIQIIQIIQQIIQQQQII", 0x514649fb, 3, 0, 0, 16, 1 << 62, 0, 1, 65536, 131072,
-                        1, 0, 0, 0, 0, 0, 4, 104)
+    qcow2 = struct.pack(">IIQIIQIIQQIIQQQQII", 0x514649fb, 3, 0, 0, 16, 1 << 62, 0, 1, 65536,
+                        131072, 1, 0, 0, 0, 0, 0, 4, 104)
     bombs = {
         ("qcow2", "a size of 4 EiB"): qcow2 + bytes(65536 * 3),
         ("qcow2", "only a beginning"): qcow2[:20],

@@ -1,0 +1,136 @@
+#!/usr/bin/python3
+"""Which branches, and which conditions of decisions, the tests take.
+
+    tests/coverage.py [--missing] [--build DIR]        ./run coverage
+
+Goal    S49: what is not taken by any test is known, for the engine and for what recovers.
+Method  the unit tests and the quick rows of the scoreboard, built by clang 19 with its coverage
+        (preset coverage); llvm-cov counts branches and MC/DC, a condition that was shown to decide
+        by itself. With --missing also each line that has a branch never taken.
+        S51 and S52 are counted on the way: assertions for each function of the engine, lines of
+        tests for each line of the product.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build/coverage"
+PROGRAMS = {"engine_tests": (), "libvm_tests": (), "commands_tests": (),
+            "thinvol-prove": ("--quick",)}
+RECOVERY = re.compile(r"engine/(repair|node_survey|count_repair|check|metadata_walk|superblock)|"
+                      r"libvm/(pool_owner|pool_operations|rebuild|reconcile|group_rows|pv_log|"
+                      r"metadata_swap|merges|pool_differences)")
+AREAS = {"engine": re.compile(r"engine/"), "recovery": RECOVERY,
+         "libvm": re.compile(r"libvm/"), "commands": re.compile(r"commands/")}
+
+
+def build(programs):
+    quiet = {"stdout": subprocess.DEVNULL, "cwd": ROOT}
+    subprocess.run(["cmake", "--preset", "coverage", "-DTHINVOL_TESTS=ON", "-DTHINVOL_BENCH=OFF"],
+                   check=True, **quiet)
+    subprocess.run(["cmake", "--build", BUILD, "--target", *programs], check=True, **quiet)
+
+
+def run_tests(programs, profiles):
+    for program in programs:
+        environment = {**os.environ, "LLVM_PROFILE_FILE": f"{profiles}/{program}-%p.profraw"}
+        ended = subprocess.run([BUILD / "bin" / program, *PROGRAMS[program]], env=environment,
+                               cwd=profiles, stdout=subprocess.DEVNULL, check=False)
+        if ended.returncode != 0:
+            print(f"{program}: exit status {ended.returncode}", file=sys.stderr)
+
+
+def export(programs, profiles):
+    merged = f"{profiles}/merged.profdata"
+    raw = [str(p) for p in pathlib.Path(profiles).glob("*.profraw")]
+    subprocess.run(["llvm-profdata-19", "merge", "-sparse", "-o", merged, *raw], check=True)
+    objects = [word for p in programs[1:] for word in ("-object", str(BUILD / "bin" / p))]
+    told = subprocess.run(["llvm-cov-19", "export", "-instr-profile", merged,
+                           str(BUILD / "bin" / programs[0]), *objects, "-ignore-filename-regex",
+                           "/usr/|tests/"], check=True, stdout=subprocess.PIPE)
+    return json.loads(told.stdout)["data"][0]["files"]
+
+
+def percent(covered, count):
+    return f"{100 * covered / count:6.2f}" if count else "     -"
+
+
+def print_areas(files):
+    print(f"{'area':<10} {'lines %':>8} {'branches %':>11} {'of':>7} {'MC/DC %':>8} {'of':>6}")
+    for area, pattern in AREAS.items():
+        sums = {kind: [0, 0] for kind in ("lines", "branches", "mcdc")}
+        for file in files:
+            if not pattern.match(os.path.relpath(file["filename"], ROOT)):
+                continue
+            for kind, total in sums.items():
+                summary = file["summary"].get(kind, {"covered": 0, "count": 0})
+                total[0] += summary["covered"]
+                total[1] += summary["count"]
+        print(f"{area:<10} {percent(*sums['lines']):>8} {percent(*sums['branches']):>11} "
+              f"{sums['branches'][1]:>7} {percent(*sums['mcdc']):>8} {sums['mcdc'][1]:>6}")
+
+
+def print_missing(files):
+    for file in files:
+        name = os.path.relpath(file["filename"], ROOT)
+        if not any(p.match(name) for p in (AREAS["engine"], RECOVERY)):
+            continue
+        taken = {}
+        for line, column, *_rest in file.get("branches", []):
+            yes, no = _rest[2], _rest[3]
+            seen = taken.setdefault((line, column), [0, 0])
+            seen[0] += yes
+            seen[1] += no
+        for (line, column), (yes, no) in sorted(taken.items()):
+            if yes == 0 or no == 0:
+                print(f"{name}:{line}:{column}: never {'true' if yes == 0 else 'false'}")
+
+
+def lines_of(*patterns):
+    return sum(len(path.read_text(errors="replace").splitlines())
+               for pattern in patterns for path in ROOT.glob(pattern))
+
+
+def print_figures():
+    source = "".join(path.read_text() for path in (ROOT / "engine").rglob("*.cc"))
+    source += "".join(path.read_text() for path in (ROOT / "engine").rglob("*.h"))
+    functions = len(re.findall(r"^(?:    )?[A-Za-z~][^=;\n]*\)(?: const)?(?: override)? \{",
+                               source, re.M))
+    assertions = len(re.findall(r"\b(?:static_assert|DEBUG_ASSERT|ASSERT)\(", source))
+    # An error that says what contradicts what is an assertion about somebody else's bytes.
+    refusals = len(re.findall(r"\bErrc::corrupt\b", source))
+    product = lines_of("engine/**/*.cc", "engine/**/*.h", "libvm/*.cc", "libvm/*.h",
+                       "commands/*.cc", "commands/*.h")
+    tests = lines_of("tests/**/*.cc", "tests/**/*.h", "tests/**/*.py", "tests/**/*.sh")
+    print(f"S51 assertions for each function of the engine: {assertions / functions:.2f} "
+          f"({assertions} of {functions}), and {refusals} checks of what a disk says")
+    print(f"S52 lines of tests for each of the product: {tests / product:.2f} "
+          f"({tests} of {product})")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--missing", action="store_true")
+    parser.add_argument("--figures", action="store_true", help="S51 and S52 alone")
+    parser.add_argument("programs", nargs="*", help=" ".join(PROGRAMS))
+    options = parser.parse_args()
+    if not options.figures:
+        programs = options.programs or list(PROGRAMS)
+        build(programs)
+        with tempfile.TemporaryDirectory(dir=BUILD) as profiles:
+            run_tests(programs, profiles)
+            files = export(programs, profiles)
+        print_areas(files)
+        if options.missing:
+            print_missing(files)
+    print_figures()
+
+
+main()
