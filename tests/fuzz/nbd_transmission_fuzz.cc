@@ -1,13 +1,13 @@
 // Goal: S39: whatever a client sends after the handshake, in whatever order, length and piece, each
 //       of its requests is answered once and in form, or its connection ends; the pool stays sound.
-// Method: a connection over a socket pair to a pool in memory, driven by the reactor. An input is a
+// Method: a connection to the server of a pool in memory, driven by the reactor. An input is a
 //       row of requests, with payload, without, or with too little; then the client leaves.
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <map>
 
 #include "engine/check.h"
-#include "libvm/nbd_connection.h"
 #include "tests/fuzz/nbd_world.h"
 
 namespace thinvol {
@@ -197,6 +197,7 @@ private:
 class Client {
 public:
     Client(const Script& script, int socket) : script_(script), answers_(script), fd_(socket) {}
+    bool was_left() const { return was_left_; }
 
     // True if anything happened.
     bool step() {
@@ -207,6 +208,7 @@ public:
             answers_.take(std::span(buffer).first(static_cast<std::size_t>(n)), false);
             progress = true;
         }
+        was_left_ = n == 0 || (n < 0 && errno != EAGAIN);
         if (piece_ == script_.pieces.size()) {
             if (!left_) ::shutdown(fd_, SHUT_WR);
             return !std::exchange(left_, true) || progress;
@@ -231,20 +233,37 @@ private:
     std::size_t piece_ = 0;
     std::size_t sent_ = 0;
     bool left_ = false;
+    bool was_left_ = false;  // by the server
 };
 
+// A socket that listens, without a name in any file system, and one connected to it.
+std::pair<UniqueFd, UniqueFd> connected_sockets() {
+    constexpr int kind = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    UniqueFd listener(::socket(AF_UNIX, kind, 0));
+    UniqueFd client(::socket(AF_UNIX, kind, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    socklen_t length = sizeof address.sun_family;
+    demand(::bind(listener.get(), any, length) == 0 && ::listen(listener.get(), 1) == 0,
+           "no socket");
+    length = sizeof address;
+    demand(::getsockname(listener.get(), any, &length) == 0 &&
+               ::connect(client.get(), any, length) == 0,
+           "no connection");
+    return {std::move(listener), std::move(client)};
+}
+
 void run(NbdWorld& world, const Script& script) {
-    int ends[2] = {-1, -1};
-    demand(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0,
-           "no socket pair");
-    NbdConnection connection(*world.server, UniqueFd(ends[0]));
-    const UniqueFd socket(ends[1]);
+    auto [listener, socket] = connected_sockets();
+    world.server->listen(std::move(listener), false);
     Client client(script, socket.get());
     world.reactor.set_work([&] {
         bool progress = world.pool->run_once();
-        progress = connection.run_once() || progress;
+        progress = world.server->run_once() || progress;
         progress = client.step() || progress;
-        if (connection.closed() && !progress) world.reactor.stop();
+        if (client.was_left() && !world.server->has_connections() && !progress)
+            world.reactor.stop();
         return progress;
     });
     world.reactor.run();

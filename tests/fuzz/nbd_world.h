@@ -7,6 +7,7 @@
 // Source      none
 #pragma once
 
+#include "engine/run_now.h"
 #include "libvm/nbd_server.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/support/memory_queue.h"
