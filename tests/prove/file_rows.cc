@@ -107,6 +107,7 @@ public:
     }
     std::string run(int requests) {
         for (int i = 0; i < requests && wrong_.empty(); ++i) request();
+        if (wrong_.empty()) read_everything();
         return wrong_;
     }
 
@@ -132,6 +133,12 @@ private:
         if (!queue_->submit(r))
             while (!done) queue_->poll(true);
         judge(r, at, bytes);
+    }
+    void read_everything() {
+        std::vector<std::byte> all(to_bytes(file_size).n);
+        if (auto outcome = read_now(*queue_, Sector(0), all); !outcome) return;
+        for (std::size_t i = 0; i < all.size(); ++i)
+            if (known_[i] && all[i] != model_[i]) wrong_ = fmt::format("byte {} is wrong", i);
     }
     void judge(const Request& r, std::uint64_t at, const std::vector<std::byte>& bytes) {
         if (!r.outcome) {

@@ -57,7 +57,7 @@ Outcome data_space_ends_anywhere(const Budget& budget) {
 
 // S17: the same of metadata: more and more of them are taken by volumes that nobody uses.
 Outcome metadata_space_ends_anywhere(const Budget& budget) {
-    constexpr std::uint64_t amounts = 60;
+    constexpr std::uint64_t amounts = 100;
     constexpr std::uint32_t least = 20;
     Outcome outcome;
     for_cases(budget, 0, outcome, [&](std::uint64_t number) {
