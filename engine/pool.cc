@@ -514,7 +514,7 @@ void Pool::finish_apply(Result<> outcome) {
 // --- failure (C8) --------------------------------------------------------------------------------
 
 void Pool::fail(Error error) {
-    if (stalled_) return;
+    if (stalled_ || metadata_ == nullptr) return;  // nothing is left that could fail
     stalled_ = true;
     set_mode(std::max(mode_, PoolMode::read_only), std::move(error.text));
 }

@@ -18,6 +18,11 @@ constexpr std::uint64_t copy_memory = 32 << 20;
 constexpr std::uint64_t unmap_step_mappings = 1000;
 constexpr std::size_t parts_per_slab = 128;
 
+Error not_in_the_pool(const Volume& volume, const Pool& pool) {
+    return {Errc::io_error,
+            fmt::format("thin id {} is not in the pool: {}", volume.id, pool.status().trouble)};
+}
+
 }  // namespace
 
 struct Shard::Slab {
@@ -53,11 +58,7 @@ void Shard::submit(IoRequest& request) {
 
 void Shard::admit(IoRequest& request) {
     Volume& volume = *request.volume;
-    if (volume.device == nullptr) {
-        return fail_request(request,
-                            Error(Errc::io_error, fmt::format("thin id {} is not in the pool: {}",
-                                                              volume.id, pool_.status().trouble)));
-    }
+    if (volume.device == nullptr) return fail_request(request, not_in_the_pool(volume, pool_));
     if (request.kind == IoKind::flush) return begin_flush(request);
     const std::uint64_t end =
         request.to_block_end ? round_up(volume.size.n, block_bytes_) : volume.size.n;
@@ -142,6 +143,9 @@ bool Shard::resume_waiting() {
 }
 
 void Shard::begin(IoRequest& request) {
+    // The pool may have dropped its last transactions while the request waited at the gate.
+    if (request.volume->device == nullptr)
+        return fail_request(request, not_in_the_pool(*request.volume, pool_));
     request.parts = 1;  // held while parts are made, so that the request cannot end under us
     if (request.kind == IoKind::write) begin_write(request);
     else begin_unmap(request);

@@ -11,7 +11,7 @@
 
 namespace thinvol {
 
-TEST_CASE("the checksum register has the known values") {
+TEST_CASE("H26: the checksum register has the known values") {
     const std::string digits = "123456789";
     CHECK(crc32c_register(~0U, std::as_bytes(std::span(digits))) == 0x1cf96d7c);
     const std::vector<std::byte> zeros(4092);

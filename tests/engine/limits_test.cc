@@ -31,7 +31,7 @@ Result<> io(Pool& pool, Volume& volume, IoKind kind, std::uint64_t at, std::span
 
 }  // namespace
 
-TEST_CASE("data blocks are 64 KiB to 1 GiB in steps of 64 KiB") {
+TEST_CASE("data blocks are 64 KiB to 1 GiB in steps of 64 KiB", "[S21]") {
     for (const std::uint64_t size : {64 * kib, 128 * kib, 192 * kib, 1088 * kib, 3072 * kib,
                                      1048576 * kib - 64 * kib, 1048576 * kib}) {
         CAPTURE(size);
@@ -67,7 +67,7 @@ TEST_CASE("data blocks are 64 KiB to 1 GiB in steps of 64 KiB") {
     }
 }
 
-TEST_CASE("metadata have 255 bitmaps, and not a block beyond") {
+TEST_CASE("H19: metadata have 255 bitmaps, and not a block beyond", "[S21]") {
     const MetadataBlocks most(255 * 16320);
     for (const std::int64_t more : {-1, 0, 1, 100'000}) {
         CAPTURE(more);
@@ -90,7 +90,7 @@ TEST_CASE("metadata have 255 bitmaps, and not a block beyond") {
     CHECK(pool->status().metadata_size == most);
 }
 
-TEST_CASE("a pool has 2^40 data blocks at most") {
+TEST_CASE("a pool has 2^40 data blocks at most", "[S21]") {
     const std::uint64_t most = 1ULL << 40;
     SparseQueue md(Sectors(8 * 1000));
     SparseQueue data(Sectors(128 * (most + 1)));
@@ -101,7 +101,7 @@ TEST_CASE("a pool has 2^40 data blocks at most") {
     CHECK(refused.error().code == Errc::out_of_space);
 }
 
-TEST_CASE("thin ids have 24 bits, the last one included") {
+TEST_CASE("thin ids have 24 bits, the last one included", "[S21]") {
     PoolFixture f;
     const ThinId last = ThinId::checked(16777215);
     must(f.operation(CreateThin{last}));
@@ -114,7 +114,7 @@ TEST_CASE("thin ids have 24 bits, the last one included") {
     CHECK_FALSE(ThinId::from(16777216).has_value());
 }
 
-TEST_CASE("a clock past its end makes a pool read-only, with the way out") {
+TEST_CASE("a clock past its end makes a pool read-only, with the way out", "[S21]") {
     PoolFixture f;
     REQUIRE(f.start(IoKind::write, 0)->request.outcome.has_value());
     must(f.pool->settle());
@@ -136,7 +136,7 @@ TEST_CASE("a clock past its end makes a pool read-only, with the way out") {
           Errc::read_only);
 }
 
-TEST_CASE("a data block's count stops at its end instead of turning over") {
+TEST_CASE("a data block's count stops at its end instead of turning over", "[S21]") {
     PoolFixture f;
     REQUIRE(f.start(IoKind::write, 0)->request.outcome.has_value());
     // Three leaves refer to the block: its count is in the overflow tree.

@@ -6,6 +6,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "tests/support/crash_images.h"
 #include "tests/support/metadata_fixture.h"
 #include "tests/support/sim_device.h"
 

@@ -3,7 +3,7 @@
 // then the devices, as they are, are opened anew and judged as after a power cut.
 #include "engine/pool.h"
 
-#include "tests/support/metadata_fixture.h"
+#include "tests/support/pool_fixture.h"
 #include "tests/support/sim_run.h"
 
 namespace thinvol {
@@ -128,6 +128,33 @@ TEST_CASE("a flush that failed is not forgiven when the device recovers") {
     CHECK(pool->mode() == PoolMode::read_only);
     CHECK(pool->status().needs_check);
     CHECK(pool->status().transaction_id == TransactionId{1});
+}
+
+TEST_CASE("a request that waits while the pool loses its metadata fails") {
+    PoolFixture f;
+    ApplyRequest snapshot;
+    snapshot.operations = {CreateSnapshot{ThinId::checked(1), ThinId::checked(0)}};
+    snapshot.from = f.pool->status().transaction_id;
+    snapshot.to = snapshot.from.next();
+    f.pool->apply(snapshot);
+    f.pool->run_once();  // the volume's gate is closed
+    std::vector<std::byte> bytes(block_bytes.n);
+    bool done = false;
+    IoRequest write;
+    write.kind = IoKind::write;
+    write.volume = f.volume;
+    write.length = block_bytes;
+    write.buffer = bytes.data();
+    write.owner = &done;
+    write.done = [](IoRequest& r) { *static_cast<bool*>(r.owner) = true; };
+    f.pool->submit(write);
+    CHECK_FALSE(done);
+    std::fill(f.md.bytes().begin(), f.md.bytes().begin() + metadata_block_bytes, std::byte{1});
+    f.pool->fail(Error(Errc::io_error, "planted"));
+    f.run();
+    REQUIRE(done);
+    CHECK(code_of(write.outcome) == Errc::io_error);
+    CHECK(f.pool->mode() == PoolMode::failed);
 }
 
 }  // namespace thinvol

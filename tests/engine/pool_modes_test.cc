@@ -77,9 +77,62 @@ std::unique_ptr<PoolFixture> in_mode(PoolMode mode) {
 
 constexpr Errc fine{};
 
+// Carries it out in that pool; what came of it.
+Errc outcome_of(const std::string& what, PoolFixture& f) {
+    const auto io = [&](IoKind kind, std::uint64_t at, bool fua = false, bool kept = false) {
+        IoRequest request;
+        std::vector<std::byte> buffer(block_bytes.n, std::byte{9});
+        request.kind = kind;
+        request.volume = f.volume;
+        request.offset = ByteOffset(at * block_bytes.n);
+        request.length = kind == IoKind::flush ? Bytes(0) : block_bytes;
+        request.buffer = buffer.data();
+        request.fua = fua;
+        request.keep_allocated = kept;
+        return code_of(submit_now(*f.pool, request));
+    };
+    const ThinId id = f.volume->id;
+    const ThinId none = ThinId::checked(5000);
+    const std::uint64_t nowhere = volume_blocks - 1;
+    if (what == "read") return io(IoKind::read, 0);
+    if (what == "read unmapped") return io(IoKind::read, nowhere);
+    if (what == "overwrite") return io(IoKind::write, 0);
+    if (what == "overwrite, durable") return io(IoKind::write, 0, true);
+    if (what == "new block") return io(IoKind::write, nowhere);
+    if (what == "new block of zeroes") return io(IoKind::write_zeroes, nowhere, false, true);
+    if (what == "discard") return io(IoKind::discard, 0);
+    if (what == "discard unmapped") return io(IoKind::discard, nowhere);
+    if (what == "zero") return io(IoKind::write_zeroes, 0);
+    if (what == "zero unmapped") return io(IoKind::write_zeroes, nowhere);
+    if (what == "flush") return io(IoKind::flush, 0);
+    if (what == "create") return code_of(f.operation(CreateThin{ThinId::checked(1000)}));
+    if (what == "create again") return code_of(f.operation(CreateThin{id}));
+    if (what == "snapshot") return code_of(f.operation(CreateSnapshot{ThinId::checked(1001), id}));
+    if (what == "snapshot of none")
+        return code_of(f.operation(CreateSnapshot{ThinId::checked(1001), none}));
+    if (what == "metadata snapshot") return code_of(f.operation(ReserveMetadataSnapshot{}));
+    if (what == "delete none") return code_of(f.operation(RemoveThin{none}));
+    if (what == "delete in use") return code_of(f.operation(RemoveThin{id}));
+    if (what == "trim") return code_of(f.operation(TrimThin{id, VirtualBlock(1)}));
+    if (what == "grow data") {
+        f.data.grow(block * 500);
+        return code_of(f.operation(GrowData{DataBlocks(500)}));
+    }
+    if (what == "grow metadata") {
+        f.md.grow(Sectors(300 * 8));
+        return code_of(f.operation(GrowMetadata{MetadataBlocks(300)}));
+    }
+    const TransactionId now = f.pool->status().transaction_id;
+    if (what == "wrong transaction")
+        return code_of(apply_now(*f.pool, {CreateThin{none}}, now.next(), now.next().next()));
+    REQUIRE(what == "delete");
+    f.pool->close_volume(*f.volume);
+    return code_of(f.operation(RemoveThin{id}));
+}
+
 }  // namespace
 
-TEST_CASE("each mode times each operation") {
+TEST_CASE("each mode times each operation", "[S20]") {
     using enum PoolMode;
     struct Row {
         const char* what;
@@ -88,49 +141,50 @@ TEST_CASE("each mode times each operation") {
     const Errc io = Errc::io_error;
     const Errc full = Errc::out_of_space;
     const Errc ro = Errc::read_only;
+    const auto refused = [&](Errc code) {
+        return std::map<PoolMode, Errc>{{write, code},
+                                        {out_of_data_space, code},
+                                        {out_of_metadata_space, code},
+                                        {read_only, ro},
+                                        {failed, ro}};
+    };
+    const std::map<PoolMode, Errc> new_block{
+        {out_of_data_space, full}, {out_of_metadata_space, full}, {read_only, io}, {failed, io}};
+    const std::map<PoolMode, Errc> new_volume{
+        {out_of_metadata_space, full}, {read_only, ro}, {failed, ro}};
+    const std::map<PoolMode, Errc> change{{read_only, ro}, {failed, ro}};
     // What is not listed succeeds.
     const std::vector<Row> rows{
         {"read", {{failed, io}}},
         {"read unmapped", {{failed, io}}},
         {"overwrite", {{failed, io}}},
-        {"new block",
-         {{out_of_data_space, full}, {out_of_metadata_space, full}, {read_only, io}, {failed, io}}},
+        {"overwrite, durable", {{failed, io}}},
+        {"new block", new_block},
+        {"new block of zeroes", new_block},
         {"discard", {{failed, io}}},
+        {"discard unmapped", {{failed, io}}},
         {"zero", {{read_only, io}, {failed, io}}},
+        {"zero unmapped", {{read_only, io}, {failed, io}}},
         {"flush", {{failed, io}}},
-        {"create", {{out_of_metadata_space, full}, {read_only, ro}, {failed, ro}}},
-        {"snapshot", {{out_of_metadata_space, full}, {read_only, ro}, {failed, ro}}},
-        {"delete", {{read_only, ro}, {failed, ro}}},
-        {"metadata snapshot", {{out_of_metadata_space, full}, {read_only, ro}, {failed, ro}}},
+        {"create", new_volume},
+        {"create again", refused(Errc::exists)},
+        {"snapshot", new_volume},
+        {"snapshot of none", refused(Errc::not_found)},
+        {"metadata snapshot", new_volume},
+        {"delete", change},
+        {"delete none", refused(Errc::not_found)},
+        {"delete in use", refused(Errc::busy)},
+        {"trim", change},
+        {"grow data", change},
+        {"grow metadata", change},
+        {"wrong transaction", refused(Errc::invalid_argument)},
     };
     for (PoolMode mode : {write, out_of_data_space, out_of_metadata_space, read_only, failed}) {
         for (const Row& row : rows) {
             CAPTURE(name_of(mode), row.what);
             auto f = in_mode(mode);
             REQUIRE(f->pool->mode() == mode);
-            const std::string what = row.what;
-            Errc got = fine;
-            const auto io_of = [&](IoKind kind, std::uint64_t at) {
-                const auto started = f->start(kind, at);
-                REQUIRE(started->done);
-                got = code_of(started->request.outcome);
-            };
-            if (what == "read") io_of(IoKind::read, 0);
-            if (what == "read unmapped") io_of(IoKind::read, volume_blocks - 1);
-            if (what == "overwrite") io_of(IoKind::write, 0);
-            if (what == "new block") io_of(IoKind::write, volume_blocks - 1);
-            if (what == "discard") io_of(IoKind::discard, 0);
-            if (what == "zero") io_of(IoKind::write_zeroes, 0);
-            if (what == "flush") io_of(IoKind::flush, 0);
-            if (what == "create") got = code_of(f->operation(CreateThin{ThinId::checked(1000)}));
-            if (what == "snapshot")
-                got = code_of(f->operation(CreateSnapshot{ThinId::checked(1001), f->volume->id}));
-            if (what == "metadata snapshot") got = code_of(f->operation(ReserveMetadataSnapshot{}));
-            if (what == "delete") {
-                const ThinId id = f->volume->id;
-                f->pool->close_volume(*f->volume);
-                got = code_of(f->operation(RemoveThin{id}));
-            }
+            const Errc got = outcome_of(row.what, *f);
             const auto expected = row.expected.find(mode);
             CHECK(got == (expected == row.expected.end() ? fine : expected->second));
             if (mode != failed && f->pool->settle()) require_clean(f->md);
@@ -138,7 +192,7 @@ TEST_CASE("each mode times each operation") {
     }
 }
 
-TEST_CASE("the status line is the kernel's, in each mode") {
+TEST_CASE("the status line is the kernel's, in each mode", "[S20]") {
     const auto line = [](const PoolFixture& f) {
         return pool_status_line(f.pool->status(), f.pool->features());
     };
@@ -154,7 +208,7 @@ TEST_CASE("the status line is the kernel's, in each mode") {
     CHECK(line(*in_mode(PoolMode::failed)) == "Fail");
 }
 
-TEST_CASE("writes to a full pool wait, and go on when it grows") {
+TEST_CASE("writes to a full pool wait, and go on when it grows", "[S20]") {
     PoolFixture f;
     f.fill_data();
     const auto waiting = f.start(IoKind::write, f.next);
@@ -169,7 +223,8 @@ TEST_CASE("writes to a full pool wait, and go on when it grows") {
     CHECK(f.count(PoolEvent::Kind::mode) == 2);
 }
 
-TEST_CASE("writes to a full pool wait, and go on when a discard or a removal frees blocks") {
+TEST_CASE("H14: writes to a full pool wait, and go on when a discard or a removal frees blocks",
+          "[S20]") {
     for (const bool removal : {false, true}) {
         CAPTURE(removal);
         PoolFixture f;
@@ -196,7 +251,8 @@ TEST_CASE("writes to a full pool wait, and go on when a discard or a removal fre
     }
 }
 
-TEST_CASE("a write that waits gives up after the pool's timeout, and later ones at once") {
+TEST_CASE("H12: a write that waits gives up after the pool's timeout, and later ones at once",
+          "[S20]") {
     PoolFeatures features;
     features.no_space_timeout = std::chrono::seconds(5);
     PoolFixture f(features);
@@ -210,6 +266,7 @@ TEST_CASE("a write that waits gives up after the pool's timeout, and later ones 
     CHECK(code_of(waiting->request.outcome) == Errc::out_of_space);
     CHECK(f.count(PoolEvent::Kind::no_space_timeout) == 1);
     CHECK_FALSE(f.pool->status().writes_wait_for_space);
+    CHECK_FALSE(f.pool->features().error_if_no_space);  // what the user asked for stays
     CHECK(code_of(f.start(IoKind::write, f.next)->request.outcome) == Errc::out_of_space);
     // Room sets everything back.
     REQUIRE(f.start(IoKind::discard, 0)->request.outcome.has_value());
@@ -219,7 +276,7 @@ TEST_CASE("a write that waits gives up after the pool's timeout, and later ones 
     REQUIRE(f.start(IoKind::write, f.next)->request.outcome.has_value());
 }
 
-TEST_CASE("a timeout of 0 waits for ever; a change of features ends the wait") {
+TEST_CASE("a timeout of 0 waits for ever; a change of features ends the wait", "[S20]") {
     PoolFeatures features;
     features.no_space_timeout = std::chrono::seconds(0);
     PoolFixture f(features);
@@ -234,7 +291,7 @@ TEST_CASE("a timeout of 0 waits for ever; a change of features ends the wait") {
     CHECK(code_of(waiting->request.outcome) == Errc::out_of_space);
 }
 
-TEST_CASE("writes that wait for metadata go on when the metadata device grows") {
+TEST_CASE("writes that wait for metadata go on when the metadata device grows", "[S20]") {
     PoolFixture f({}, 400, 128);
     f.start(IoKind::write, 0);
     const auto waiting = fill_metadata(f);
@@ -250,7 +307,7 @@ TEST_CASE("writes that wait for metadata go on when the metadata device grows") 
     require_clean(f.md);
 }
 
-TEST_CASE("a snapshot does not wait for a write that waits for space") {
+TEST_CASE("a snapshot does not wait for a write that waits for space", "[S20]") {
     PoolFixture f;
     f.fill_data();
     const auto waiting = f.start(IoKind::write, f.next);
@@ -259,7 +316,8 @@ TEST_CASE("a snapshot does not wait for a write that waits for space") {
     CHECK_FALSE(waiting->done);
 }
 
-TEST_CASE("low water marks and fill levels are told once, and again after they were left") {
+TEST_CASE("H22: low water marks and fill levels are told once, and again after they were left",
+          "[S20]") {
     PoolFeatures features;
     features.low_water = DataBlocks(4);
     features.fill_levels = {50, 90};
@@ -287,7 +345,7 @@ TEST_CASE("low water marks and fill levels are told once, and again after they w
     CHECK(f.count(PoolEvent::Kind::data_low_water) == 2);
 }
 
-TEST_CASE("features change in use, but for whether discards are ignored") {
+TEST_CASE("features change in use, but for whether discards are ignored", "[S20]") {
     PoolFixture f;
     PoolFeatures features;
     features.discards = Discards::ignore;
@@ -321,7 +379,7 @@ TEST_CASE("features change in use, but for whether discards are ignored") {
     CHECK(must(f.pool->volume_use(ThinId::checked(0))).mapped == 1);
 }
 
-TEST_CASE("discards are passed down no faster than the pool's rate") {
+TEST_CASE("discards are passed down no faster than the pool's rate", "[S20]") {
     PoolFeatures features;
     features.discard_rate = Bytes(2 * block_bytes.n);
     PoolFixture f(features, 64);
@@ -341,7 +399,7 @@ TEST_CASE("discards are passed down no faster than the pool's rate") {
     CHECK(must(f.pool->volume_use(ThinId::checked(0))).mapped == 0);
 }
 
-TEST_CASE("several snapshots are made at one instant, in one transaction") {
+TEST_CASE("several snapshots are made at one instant, in one transaction", "[S20]") {
     PoolFixture f({}, 64);
     must(f.operation(CreateThin{ThinId::checked(1)}));
     Volume* first = f.volume;

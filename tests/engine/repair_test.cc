@@ -253,7 +253,8 @@ Mappings saved_by(const std::string& thin_repair, MemoryQueue& damaged, const Cl
 
 }  // namespace
 
-TEST_CASE("what is damaged is repaired as far as it can be reached, and nothing is invented") {
+TEST_CASE("what is damaged is repaired as far as it can be reached, and nothing is invented",
+          "[S25]") {
     for (const Class& kind : classes) {
         for (const std::uint64_t seed : test_seeds(20)) {
             CAPTURE(kind.name, seed);
@@ -292,8 +293,8 @@ TEST_CASE("what is damaged is repaired as far as it can be reached, and nothing 
     }
 }
 
-TEST_CASE(
-    "where whole mappings are wanted, they are one commit's, and no fewer than thin_repair 1") {
+TEST_CASE("where whole mappings are wanted, they are one commit's, and no fewer than thin_repair 1",
+          "[S25]") {
     if (!std::filesystem::exists(thin_repair_1))
         FAIL(thin_repair_1 << " is missing: ./run deps test fetches it");
     for (const Class& kind : classes) {

@@ -89,7 +89,8 @@ void step(Pool& pool, Model& model, Random& random, std::uint64_t dense) {
 
 }  // namespace
 
-TEST_CASE("random changes leave exactly what was asked for, and a clean recount at each commit") {
+TEST_CASE("H8: random changes leave exactly what was asked for, and a clean recount at each commit",
+          "[S7t]") {
     for (const std::uint64_t seed : test_seeds(12)) {
         CAPTURE(seed);
         Random random(seed);
@@ -118,7 +119,8 @@ TEST_CASE("random changes leave exactly what was asked for, and a clean recount 
     }
 }
 
-TEST_CASE("trees of several levels stay within the format when they grow and shrink") {
+TEST_CASE("H18: trees of several levels stay within the format when they grow and shrink",
+          "[S7t]") {
     Pool pool(8192, 400000);
     must(pool.md->create_thin(ThinId::checked(0)));
     Random random(7);

@@ -12,6 +12,7 @@
 
 #include "engine/base/crc32c.h"
 #include "engine/base/le.h"
+#include "tests/support/crash_images.h"
 #include "tests/support/metadata_fixture.h"
 #include "tests/support/seed.h"
 #include "tests/support/sim_device.h"

@@ -13,6 +13,7 @@
 #include "libvm/reconcile.h"
 #include "libvm/volumes.h"
 #include "tests/prove/rows.h"
+#include "tests/support/crash_images.h"
 #include "tests/support/sim_world.h"
 
 namespace thinvol {

@@ -16,11 +16,18 @@ void fill_stamp(std::span<std::byte> sector, std::uint64_t at, Generation genera
 }
 
 std::optional<Generation> read_stamp(std::span<const std::byte> sector, std::uint64_t at) {
-    Generation generation = 0;
-    std::memcpy(&generation, sector.data(), 8);
-    std::array<std::byte, sector_bytes> expected{};
-    if (generation != 0) fill_stamp(expected, at, generation);
-    if (!std::equal(sector.begin(), sector.end(), expected.begin())) return std::nullopt;
+    const auto word = [&](std::size_t i) {
+        std::uint64_t value = 0;
+        std::memcpy(&value, sector.data() + 8 * i, 8);
+        return value;
+    };
+    const Generation generation = word(0);
+    std::uint64_t wrong = 0;
+    for (std::size_t i = 0; i < sector_bytes / 16; ++i) {
+        const std::uint64_t place = generation == 0 ? 0 : at << 8 | i;
+        wrong |= (word(2 * i) ^ generation) | (word(2 * i + 1) ^ place);
+    }
+    if (wrong != 0) return std::nullopt;
     return generation;
 }
 
@@ -47,7 +54,7 @@ bool VolumeOracle::allowed(std::uint64_t sector, Generation generation, std::uin
             last_in_effect_began = std::max(last_in_effect_began, changes_[i].began + 1);
         }
     }
-    if (generation == 0 && last_in_effect_began == 0) return true;  // as it was in the beginning
+    if (generation == base(sector) && last_in_effect_began == 0) return true;
     return std::any_of(sectors_[sector].begin(), sectors_[sector].end(), [&](std::uint32_t i) {
         const Change& c = changes_[i];
         return c.generation == generation && c.began < until && c.ended >= last_in_effect_began;
@@ -82,7 +89,7 @@ std::string VolumeOracle::history(std::uint64_t sector) const {
 }
 
 VolumeOracle VolumeOracle::snapshot(std::uint64_t began, std::uint64_t now) const {
-    VolumeOracle copy(size());
+    VolumeOracle copy(size(), base_);
     copy.sectors_ = sectors_;
     copy.changes_ = changes_;
     for (Change& c : copy.changes_) {

@@ -32,9 +32,10 @@ std::optional<Generation> read_stamp(std::span<const std::byte> sector, std::uin
 
 class VolumeOracle {
 public:
-    explicit VolumeOracle(Sectors size) : sectors_(size.n) {}
+    // In the beginning there is zeroes, or `base`.
+    explicit VolumeOracle(Sectors size, std::vector<Generation> base = {})
+        : sectors_(size.n), base_(std::move(base)) {}
     Sectors size() const { return Sectors(sectors_.size()); }
-    void grow(Sectors size) { sectors_.resize(size.n); }
 
     // A change to [at, at + n): returns its handle for ended(). One that fails never ends: it may
     // have happened or not.
@@ -71,7 +72,12 @@ private:
     bool allowed(std::uint64_t sector, Generation generation, std::uint64_t until,
                  InEffect&& in_effect) const;
 
+    Generation base(std::uint64_t sector) const {
+        return sector < base_.size() ? base_[sector] : 0;
+    }
+
     std::vector<std::vector<std::uint32_t>> sectors_;  // the changes to each, in order of beginning
+    std::vector<Generation> base_;
     std::vector<Change> changes_;
     std::vector<Flush> flushes_;
 };

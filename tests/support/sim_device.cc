@@ -30,18 +30,40 @@ std::size_t SimDevice::begin(const Request& request) {
     return trace_.writes.size() - 1;
 }
 
+bool SimDevice::lies(const Request& request) {
+    const bool concerned = lie_ == Lie::stale_read
+                               ? request.op == Op::read
+                               : request.op != Op::read && request.op != Op::flush;
+    if (lie_in_ == 0 || !concerned || --lie_in_ > 0) return false;
+    return lied_ = true;
+}
+
+void SimDevice::write(std::uint64_t at, std::span<const std::byte> bytes) {
+    if (lie_in_ > 0 && lie_ == Lie::stale_read) before_ = image_;
+    std::memcpy(image_.data() + at, bytes.data(), bytes.size());
+}
+
+void SimDevice::read(const Request& request, const std::vector<std::byte>& image) {
+    const std::byte* from = image.data() + to_bytes(request.at).n;
+    for (const iovec& part : request.data) {
+        std::memcpy(part.iov_base, from, part.iov_len);
+        from += part.iov_len;
+    }
+}
+
 void SimDevice::complete(Request& request, std::size_t subject) {
     if (request.op == Op::flush) return add_event(Trace::Kind::flush_completed, subject);
+    const bool lie = lies(request);
     if (request.op == Op::read) {
-        const std::byte* from = image_.data() + to_bytes(request.at).n;
-        for (const iovec& part : request.data) {
-            std::memcpy(part.iov_base, from, part.iov_len);
-            from += part.iov_len;
-        }
-        return;
+        const std::uint64_t end = to_bytes(request.at + request.length).n;
+        return read(request, lie && before_.size() >= end ? before_ : image_);
     }
-    const Trace::Write& write = trace_.writes[subject];
-    std::memcpy(image_.data() + write.at, write.bytes.data(), write.bytes.size());
+    const Trace::Write& done = trace_.writes[subject];
+    if (!lie || lie_ != Lie::lost_write) write(done.at, done.bytes);
+    if (lie && lie_ == Lie::strayed_write) {
+        const std::uint64_t places = (image_.size() - done.bytes.size()) / 4096 + 1;
+        write(random_.below(places) * 4096, done.bytes);
+    }
     add_event(Trace::Kind::write_completed, subject);
 }
 
@@ -51,6 +73,11 @@ bool SimDevice::submit(Request& request) {
     if (fault_) {
         if (auto error = fault_(request)) {
             if (request.op == Op::flush) add_event(Trace::Kind::flush_failed, trace_.flushes++);
+            else if (request.op != Op::read && random_.one_in(2)) {  // (3)
+                const std::size_t subject = begin(request);
+                write(trace_.writes[subject].at, trace_.writes[subject].bytes);
+                add_event(Trace::Kind::write_completed, subject);
+            }
             request.outcome = std::move(*error);
             return true;
         }
@@ -83,83 +110,6 @@ void SimDevice::poll(bool wait) {
         complete(*ended.request, ended.subject);
         ended.request->done(*ended.request);
     }
-}
-
-CrashImages::CrashImages(const Trace& trace, std::vector<std::vector<std::byte>> initial)
-    : trace_(trace), durable_(std::move(initial)) {}
-
-void CrashImages::apply(std::vector<std::vector<std::byte>>& images, std::size_t write) const {
-    const Trace::Write& w = trace_.writes[write];
-    auto& image = images[w.device];
-    if (image.size() < w.at + w.bytes.size()) image.resize(w.at + w.bytes.size());
-    std::memcpy(image.data() + w.at, w.bytes.data(), w.bytes.size());
-}
-
-void CrashImages::step() {
-    const Trace::Event event = trace_.events[position_++];
-    const auto make_durable = [&](std::size_t write) {
-        const auto it = std::find_if(pending_.begin(), pending_.end(),
-                                     [&](const Pending& p) { return p.write == write; });
-        if (it == pending_.end()) return;
-        apply(durable_, write);
-        pending_.erase(it);
-    };
-    switch (event.kind) {
-        case Trace::Kind::write_submitted: pending_.push_back({event.subject}); break;
-        case Trace::Kind::write_completed:
-            if (trace_.writes[event.subject].fua) return make_durable(event.subject);
-            for (Pending& p : pending_) p.completed = p.completed || p.write == event.subject;
-            break;
-        case Trace::Kind::flush_submitted:
-            covered_by_.resize(std::max(covered_by_.size(), event.subject + 1));
-            for (const Pending& p : pending_) {
-                if (p.completed && !p.given_up && trace_.writes[p.write].device == event.device)
-                    covered_by_[event.subject].push_back(p.write);
-            }
-            break;
-        case Trace::Kind::flush_completed:
-            for (std::size_t write : covered_by_[event.subject]) make_durable(write);
-            break;
-        case Trace::Kind::flush_failed:
-            for (Pending& p : pending_)
-                p.given_up =
-                    p.given_up || (p.completed && trace_.writes[p.write].device == event.device);
-            break;
-        case Trace::Kind::note: break;
-    }
-}
-
-std::vector<std::vector<std::byte>> CrashImages::cut(CrashPolicy policy, Random& random,
-                                                     std::uint32_t favoured) const {
-    auto images = durable_;
-    const std::uint64_t n = pending_.size();
-    const std::uint64_t chosen = n == 0 ? 0 : random.below(n);
-    for (std::size_t i = 0; i < n; ++i) {
-        const Trace::Write& write = trace_.writes[pending_[i].write];
-        bool survives = false;
-        switch (policy) {
-            case CrashPolicy::none: break;
-            case CrashPolicy::all: survives = true; break;
-            case CrashPolicy::prefix: survives = i <= chosen; break;
-            case CrashPolicy::all_but_one: survives = i != chosen; break;
-            case CrashPolicy::only_one: survives = i == chosen; break;
-            case CrashPolicy::random: survives = random.one_in(2); break;
-            case CrashPolicy::device_order: survives = write.device == favoured; break;
-            case CrashPolicy::torn: {
-                auto& image = images[write.device];
-                if (image.size() < write.at + write.bytes.size())
-                    image.resize(write.at + write.bytes.size());
-                for (std::size_t s = 0; s < write.bytes.size(); s += sector_bytes) {
-                    if (random.one_in(2))
-                        std::memcpy(image.data() + write.at + s, write.bytes.data() + s,
-                                    sector_bytes);
-                }
-                break;
-            }
-        }
-        if (survives) apply(images, pending_[i].write);
-    }
-    return images;
 }
 
 }  // namespace thinvol

@@ -8,7 +8,8 @@
 //                 was submitted after it completed has itself completed, or when it carried fua and
 //                 completed
 //             (2) requests complete in an order the seed decides; some on the spot
-// Errors      those that fail_at() plants
+//             (3) a write that was made to fail may have reached the medium all the same
+// Errors      those that set_fault() plants
 // Threads     one
 // Source      SQLite test6.c; the kernel's dm-log-writes; TigerBeetle src/testing/storage.zig
 #pragma once
@@ -80,6 +81,15 @@ public:
         fault_ = std::move(fault);
     }
 
+    // The nth read or write from now on is said to be done, and is not.
+    enum class Lie : std::uint8_t {
+        lost_write,     // nothing is written
+        strayed_write,  // it is written to another place besides
+        stale_read,     // what was there before the last write
+    };
+    void plant_lie(Lie lie, std::uint64_t n) { lie_ = lie, lie_in_ = n; }
+    bool lied() const { return lied_; }
+
 private:
     struct Waiting {
         Request* request;
@@ -87,6 +97,9 @@ private:
     };
     std::size_t begin(const Request& request);
     void complete(Request& request, std::size_t subject);
+    bool lies(const Request& request);
+    void write(std::uint64_t at, std::span<const std::byte> bytes);
+    void read(const Request& request, const std::vector<std::byte>& image);
     void add_event(Trace::Kind kind, std::size_t subject) {
         trace_.events.push_back({kind, number_, subject});
     }
@@ -99,39 +112,10 @@ private:
     std::uint64_t slowness_ = 1;
     std::vector<Waiting> waiting_;
     std::function<std::optional<Error>(const Request&)> fault_;
-};
-
-// Which of the writes that are not durable reach the medium at a power cut.
-enum class CrashPolicy { none, all, prefix, all_but_one, only_one, random, torn, device_order };
-inline constexpr std::uint32_t all_devices = ~0U;
-
-// Steps through a trace and makes the images that a power cut at each position could leave.
-class CrashImages {
-public:
-    CrashImages(const Trace& trace, std::vector<std::vector<std::byte>> initial);
-
-    std::size_t position() const { return position_; }
-    bool at_end() const { return position_ == trace_.events.size(); }
-    void step();
-    std::size_t pending() const { return pending_.size(); }
-    // The images if power is cut now. `favoured`: of device_order, the device all of whose writes
-    // survive while the others lose theirs.
-    std::vector<std::vector<std::byte>> cut(CrashPolicy policy, Random& random,
-                                            std::uint32_t favoured = all_devices) const;
-
-private:
-    struct Pending {
-        std::size_t write;
-        bool completed = false;
-        bool given_up = false;  // a flush failed: no later one vouches for it
-    };
-    void apply(std::vector<std::vector<std::byte>>& images, std::size_t write) const;
-
-    const Trace& trace_;
-    std::vector<std::vector<std::byte>> durable_;
-    std::vector<Pending> pending_;                      // in order of submission
-    std::vector<std::vector<std::size_t>> covered_by_;  // flush number -> writes it makes durable
-    std::size_t position_ = 0;
+    Lie lie_ = Lie::lost_write;
+    std::uint64_t lie_in_ = 0;  // requests of its kind; 0: never
+    bool lied_ = false;
+    std::vector<std::byte> before_;  // of a stale read: the image before the last write
 };
 
 }  // namespace thinvol

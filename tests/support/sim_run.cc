@@ -3,14 +3,16 @@
 #include <fmt/format.h>
 
 #include "engine/check.h"
-#include "tests/support/memory_queue.h"
 #include "engine/run_now.h"
+#include "tests/support/memory_queue.h"
 
 namespace thinvol {
 namespace {
 
 constexpr Sectors data_block{128};
 constexpr std::uint64_t most_volumes = 6;
+constexpr std::uint32_t first_ballast = 1 << 20;
+constexpr Generation origin_generation = never - 1000;  // of an external origin's sectors
 
 PoolOptions options_of(const Workload& workload) {
     PoolOptions options;
@@ -24,32 +26,85 @@ bool accepted(const Result<>& outcome) { return outcome.has_value(); }
 }  // namespace
 
 SimRun::SimRun(const Workload& workload, std::uint64_t seed, Sectors granule)
-    : workload_(workload), random_(seed) {
+    : workload_(workload), random_(seed), moods_(~seed) {
     // The pool is made first; the run's trace begins with it as it lies on the devices.
-    MemoryQueue md(Sectors(metadata_blocks * 8));
+    MemoryQueue md(Sectors(workload.metadata_blocks * 8));
     MemoryQueue data(data_block * workload.data_blocks);
     auto made = Pool::create(md, data, data_block, {});
     ASSERT(made.has_value());
+    for (std::uint32_t i = 0; i < workload_.ballast; ++i) {
+        const TransactionId id = (*made)->status().transaction_id;
+        if (!apply_now(**made, {CreateThin{ThinId::checked(first_ballast + i)}}, id, id))
+            workload_.ballast = i;  // no more fit
+    }
+    ASSERT((*made)->settle().has_value());
     made->reset();
     // What lay on the device before is somebody's: no volume may ever show it.
     for (std::size_t s = 0; s < data.bytes().size() / sector_bytes; ++s) {
         fill_stamp(std::span(data.bytes()).subspan(s * sector_bytes, sector_bytes), s, never);
     }
-    metadata_ = std::make_unique<SimDevice>(trace_, 0, md.bytes(), random_());
-    data_ = std::make_unique<SimDevice>(trace_, 1, data.bytes(), random_());
-    data_->set_granule(granule);
-    data_->set_slowness(workload_.slowness);
-    metadata_->set_slowness(workload_.metadata_slowness);
-    initial_ = {md.bytes(), data.bytes()};
-    pool_ = std::move(*Pool::open(*metadata_, *data_, options_of(workload_)));
-    make_lanes();
+    if (workload_.origin_sectors > 0) {
+        origin_ = std::make_unique<MemoryQueue>(Sectors(workload_.origin_sectors));
+        for (std::size_t s = 0; s < workload_.origin_sectors; ++s)
+            fill_stamp(std::span(origin_->bytes()).subspan(s * sector_bytes, sector_bytes), s,
+                       origin_generation);
+    }
+    initial_ = {std::move(md.bytes()), std::move(data.bytes())};
+    begin(granule);
     create();
     drain();
 }
 
+SimRun::SimRun(const SimRun& before, const CrashImages::Images& images, std::uint64_t seed)
+    : workload_(before.workload_),
+      random_(seed),
+      moods_(~seed),
+      initial_(images),
+      next_id_(before.next_id_),
+      next_generation_(before.next_generation_),
+      errors_expected_(false) {
+    if (before.origin_) origin_ = std::make_unique<MemoryQueue>(*before.origin_);
+    begin(before.data_->granule());
+    if (failures_.empty()) adopt_volumes();
+}
+
+void SimRun::adopt_volumes() {
+    held_ = pool_->status().metadata_snapshot != MetadataBlock(0);
+    const auto ids = pool_->volume_ids();
+    if (!ids) return fail(ids.error().text);
+    for (const ThinId id : *ids) {
+        if (id.n() >= first_ballast) continue;
+        auto life = std::make_unique<Life>();
+        life->id = id;
+        life->create_ended = 0;
+        life->oracle = std::make_unique<VolumeOracle>(data_block * workload_.volume_blocks);
+        const auto bytes = read_all(*pool_, *life);
+        if (!bytes) return fail(bytes.error().text);
+        std::vector<Generation> held(life->oracle->size().n);
+        for (std::size_t s = 0; s < held.size(); ++s)
+            held[s] = read_stamp(std::span(*bytes).subspan(s * sector_bytes, sector_bytes), s)
+                          .value_or(never);
+        life->oracle = std::make_unique<VolumeOracle>(life->oracle->size(), std::move(held));
+        life->open = *open(*pool_, *life, false);
+        lives_.push_back(std::move(life));
+    }
+}
+
+void SimRun::begin(Sectors granule) {
+    metadata_ = std::make_unique<SimDevice>(trace_, 0, initial_[0], moods_());
+    data_ = std::make_unique<SimDevice>(trace_, 1, initial_[1], moods_());
+    data_->set_granule(granule);
+    data_->set_slowness(workload_.slowness);
+    metadata_->set_slowness(workload_.metadata_slowness);
+    auto opened = Pool::open(*metadata_, *data_, options_of(workload_));
+    if (!opened) return fail("open: " + opened.error().text);
+    pool_ = std::move(*opened);
+    make_lanes();
+}
+
 SimRun::~SimRun() {
     errors_expected_ = true;
-    drain();
+    if (pool_) drain();
     lanes_.clear();
 }
 
@@ -80,19 +135,26 @@ void SimRun::fail(std::string text) {
 }
 
 void SimRun::run(std::uint64_t steps) {
-    for (std::uint64_t i = 0; i < steps && failures_.empty(); ++i) {
-        step();
-        const std::uint64_t turns = random_.below(4);
-        for (std::uint64_t t = 0; t < turns; ++t) pump();
-    }
+    for (std::uint64_t i = 0; i < steps && failures_.empty(); ++i) perform(draw());
+}
+
+void SimRun::play(const std::vector<Act>& acts) {
+    for (std::size_t i = 0; i < acts.size() && failures_.empty(); ++i) perform(acts[i]);
+}
+
+CrashImages::Images SimRun::initial_images() const {
+    CrashImages::Images images = initial_;
+    images[0].resize(metadata_->image().size());
+    images[1].resize(data_->image().size());
+    return images;
 }
 
 void SimRun::pump() {
-    const std::uint64_t turn = lanes_.empty() ? 0 : random_.below(lanes_.size() + 1);
+    const std::uint64_t turn = lanes_.empty() ? 0 : moods_.below(lanes_.size() + 1);
     if (turn > 0) lanes_[turn - 1]->run_once();
     else if (!pool_->run_once()) {
-        metadata_->poll(random_.one_in(2));
-        data_->poll(random_.one_in(2));
+        metadata_->poll(moods_.one_in(2));
+        data_->poll(moods_.one_in(2));
     }
     std::erase_if(operations_, [](const auto& op) { return op->finished; });
 }
@@ -127,7 +189,7 @@ void SimRun::reopen() {
     make_lanes();
     for (auto& life : lives_) {
         if (life->remove_began != never) continue;
-        auto volume = pool_->open_volume(life->id, to_bytes(life->oracle->size()), false);
+        auto volume = open(*pool_, *life, false);
         if (!volume) fail("open volume: " + volume.error().text);
         else life->open = *volume;
     }
@@ -159,7 +221,7 @@ void SimRun::verify_as_on_disk() {
     if (!anew) return fail("open: " + anew.error().text);
     for (auto& life : lives_) {
         if (life->open == nullptr || life->open->device == nullptr) continue;
-        auto volume = (*anew)->open_volume(life->id, to_bytes(life->oracle->size()), false);
+        auto volume = open(**anew, *life, false);
         if (!volume) {
             fail("open volume: " + volume.error().text);
             continue;
@@ -178,90 +240,150 @@ void SimRun::verify_as_on_disk() {
     }
 }
 
-SimRun::Life* SimRun::pick(bool idle) {
+Result<Volume*> SimRun::open(Pool& pool, const Life& life, bool read_only) {
+    return pool.open_volume(life.id, to_bytes(life.oracle->size()), read_only, origin_.get());
+}
+
+SimRun::Life* SimRun::pick(std::uint32_t who, bool idle) {
     std::vector<Life*> candidates;
     for (auto& life : lives_) {
         if (life->open != nullptr && (!idle || life->in_flight == 0))
             candidates.push_back(life.get());
     }
-    return candidates.empty() ? nullptr : candidates[random_.below(candidates.size())];
+    return candidates.empty() ? nullptr : candidates[who % candidates.size()];
 }
 
-void SimRun::step() {
+Act SimRun::draw() {
     const Workload& w = workload_;
-    std::uint64_t at =
-        random_.below(w.write + w.fua + w.flush + w.discard + w.zero + w.read + w.create +
-                      w.snapshot + w.remove + w.trim + w.grow_data + w.grow_metadata + w.commit);
-    const auto is = [&](std::uint64_t weight) {
-        if (at < weight) return true;
-        at -= weight;
-        return false;
-    };
-    if (is(w.write)) submit_io(IoKind::write, false);
-    else if (is(w.fua)) submit_io(IoKind::write, true);
-    else if (is(w.flush)) submit_io(IoKind::flush, false);
-    else if (is(w.discard)) submit_io(IoKind::discard, false);
-    else if (is(w.zero)) submit_io(IoKind::write_zeroes, random_.one_in(4));
-    else if (is(w.read)) submit_io(IoKind::read, false);
-    else if (is(w.create)) create();
-    else if (is(w.snapshot)) snapshot();
-    else if (is(w.remove)) remove();
-    else if (is(w.trim)) trim();
-    else if (is(w.grow_data)) grow_data();
-    else if (is(w.grow_metadata)) grow_metadata();
-    else if (random_.one_in(2)) pool_->commit_if_changed();
-    else pool_->tick(clock_ += std::chrono::milliseconds(random_.below(1500)));
+    using enum Act::Kind;
+    const std::pair<Act::Kind, std::uint32_t> weights[] = {
+        {write, w.write},     {write, w.fua},           {flush, w.flush},
+        {discard, w.discard}, {zero, w.zero},           {read, w.read},
+        {create, w.create},   {snapshot, w.snapshot},   {remove, w.remove},
+        {trim, w.trim},       {grow_data, w.grow_data}, {grow_metadata, w.grow_metadata},
+        {commit, w.commit},   {hold, w.hold},           {release, w.release}};
+    std::uint64_t total = 0;
+    for (const auto& [kind, weight] : weights) total += weight;
+    std::uint64_t at = random_.below(total);
+    std::size_t i = 0;
+    while (at >= weights[i].second) at -= weights[i++].second;
+    Act act{.kind = weights[i].first, .who = static_cast<std::uint32_t>(random_.below(1 << 16))};
+    act.fua = i == 1 || (act.kind == zero && random_.one_in(4));
+    act.flag = act.kind == zero && random_.one_in(3);
+    if (act.kind == trim) act.at = random_.below(w.volume_blocks);
+    else if (act.kind == grow_data) act.n = 1 + random_.below(6);
+    else if (act.kind == grow_metadata) act.n = 1 + random_.below(40);
+    else if (act.kind == commit && random_.one_in(2)) act.kind = tick, act.n = random_.below(1500);
+    else {
+        act.at = random_.below(w.volume_blocks * data_block.n);
+        act.n = 1 + random_.below(random_.one_in(3) ? 16 : w.long_writes ? 400 : 128);
+        if (random_.one_in(4)) {
+            act.at -= act.at % data_block.n;
+            act.n = data_block.n * (1 + random_.below(2));
+        }
+    }
+    act.turns = static_cast<std::uint32_t>(random_.below(4));
+    return act;
 }
 
-void SimRun::submit_io(IoKind kind, bool fua) {
-    Life* life = pick(false);
+void SimRun::perform(const Act& act) {
+    acts_.push_back(act);
+    switch (act.kind) {
+        case Act::Kind::write:
+        case Act::Kind::flush:
+        case Act::Kind::discard:
+        case Act::Kind::zero:
+        case Act::Kind::read: submit_io(act); break;
+        case Act::Kind::create: create(); break;
+        case Act::Kind::snapshot: snapshot(act); break;
+        case Act::Kind::remove: remove(act); break;
+        case Act::Kind::trim: trim(act); break;
+        case Act::Kind::grow_data: grow_data(act); break;
+        case Act::Kind::grow_metadata: grow_metadata(act); break;
+        case Act::Kind::commit: pool_->commit_if_changed(); break;
+        case Act::Kind::hold:
+            if (!held_ && apply_ == nullptr)
+                apply(ReserveMetadataSnapshot{},
+                      [this](bool ok, std::uint64_t, std::uint64_t) { held_ = ok; });
+            break;
+        case Act::Kind::release:
+            if (held_ && apply_ == nullptr)
+                apply(ReleaseMetadataSnapshot{},
+                      [this](bool ok, std::uint64_t, std::uint64_t) { held_ = !ok; });
+            break;
+        case Act::Kind::tick: pool_->tick(clock_ += std::chrono::milliseconds(act.n)); break;
+        case Act::Kind::settle: settle(act.flag); break;
+    }
+    for (std::uint32_t t = 0; t < act.turns; ++t) pump();
+}
+
+void SimRun::settle(bool flushes) {
+    drain();
+    if (flushes) {
+        for (std::uint32_t i = 0; i < lives_.size(); ++i)
+            submit_io({.kind = Act::Kind::flush, .who = i});
+        drain();
+    }
+    if (auto settled = pool_->settle(); !settled && !errors_expected_)
+        fail("settle: " + settled.error().text);
+}
+
+// What a change makes of its sectors.
+void SimRun::begin_change(Operation& op, std::uint64_t at, std::uint64_t n) {
+    VolumeOracle& oracle = *op.life->oracle;
+    if (op.io.kind == IoKind::write) {
+        const Generation generation = next_generation_++;
+        for (std::uint64_t s = 0; s < n; ++s)
+            fill_stamp(std::span(op.buffer).subspan(s * sector_bytes, sector_bytes), at + s,
+                       generation);
+        op.change = oracle.begin(at, n, generation, op.began);
+    } else if (op.io.kind == IoKind::write_zeroes) {
+        op.change = oracle.begin(at, n, 0, op.began);
+    } else if (op.io.kind == IoKind::discard) {
+        // Whole blocks become zeroes, the edges stay.
+        const std::uint64_t first = divide_up(at, data_block.n) * data_block.n;
+        const std::uint64_t last = (at + n) / data_block.n * data_block.n;
+        op.change = oracle.begin(first, last > first ? last - first : 0, 0, op.began);
+    } else {
+        return;
+    }
+    op.changes = true;
+}
+
+void SimRun::submit_io(const Act& act) {
+    Life* life = pick(act.who, false);
     if (life == nullptr || operations_.size() >= workload_.most_in_flight) return;
+    static const std::map<Act::Kind, IoKind> kinds{{Act::Kind::write, IoKind::write},
+                                                   {Act::Kind::flush, IoKind::flush},
+                                                   {Act::Kind::discard, IoKind::discard},
+                                                   {Act::Kind::zero, IoKind::write_zeroes},
+                                                   {Act::Kind::read, IoKind::read}};
     auto op = std::make_unique<Operation>();
     op->run = this;
     op->life = life;
-    op->io.kind = kind;
-    op->io.fua = fua;
+    op->io.kind = kinds.at(act.kind);
+    op->io.fua = act.fua;
     op->io.volume = life->open;
-    op->io.keep_allocated = kind == IoKind::write_zeroes && random_.one_in(3);
+    op->io.keep_allocated = act.flag;
     const std::uint64_t all = life->oracle->size().n;
-    std::uint64_t at = 0;
-    std::uint64_t n = 0;
-    if (kind != IoKind::flush) {
-        at = random_.below(all);
-        n = 1 + random_.below(random_.one_in(3) ? 16 : workload_.long_writes ? 400 : 128);
-        if (random_.one_in(4)) at -= at % data_block.n, n = data_block.n * (1 + random_.below(2));
-        n = std::min(n, all - at);
+    const std::uint64_t at = act.at % all;
+    const std::uint64_t n = std::min(act.n, all - at);
+    if (op->io.kind != IoKind::flush) {
         op->io.offset = to_bytes(Sector(at));
         op->io.length = to_bytes(Sectors(n));
     }
     op->began = trace_.note();
-    if (kind == IoKind::read || kind == IoKind::write) {
+    if (op->io.kind == IoKind::read || op->io.kind == IoKind::write) {
         op->buffer.resize(op->io.length.n);
         op->io.buffer = op->buffer.data();
     }
-    if (kind == IoKind::write) {
-        const Generation generation = next_generation_++;
-        for (std::uint64_t s = 0; s < n; ++s)
-            fill_stamp(std::span(op->buffer).subspan(s * sector_bytes, sector_bytes), at + s,
-                       generation);
-        op->change = life->oracle->begin(at, n, generation, op->began);
-        op->changes = true;
-    } else if (kind == IoKind::write_zeroes) {
-        op->change = life->oracle->begin(at, n, 0, op->began);
-        op->changes = true;
-    } else if (kind == IoKind::discard) {
-        // Whole blocks become zeroes, the edges stay.
-        const std::uint64_t first = divide_up(at, data_block.n) * data_block.n;
-        const std::uint64_t last = (at + n) / data_block.n * data_block.n;
-        op->change = life->oracle->begin(first, last > first ? last - first : 0, 0, op->began);
-        op->changes = true;
-    }
+    begin_change(*op, at, n);
     op->io.owner = op.get();
     op->io.done = [](IoRequest& r) {
         static_cast<Operation*>(r.owner)->run->io_done(*static_cast<Operation*>(r.owner));
     };
     ++life->in_flight;
-    const std::uint64_t way = lanes_.empty() ? 0 : random_.below(lanes_.size() + 1);
+    const std::uint64_t way = lanes_.empty() ? 0 : moods_.below(lanes_.size() + 1);
     if (way > 0) lanes_[way - 1]->submit(op->io);
     else pool_->submit(op->io);
     operations_.push_back(std::move(op));
@@ -286,7 +408,10 @@ void SimRun::io_done(Operation& op) {
         op.life->oracle->flushed(op.began, now);
         ++flushes_answered_;
     }
-    if (op.io.kind != IoKind::read) return;
+    if (op.io.kind == IoKind::read) judge_read(op, now);
+}
+
+void SimRun::judge_read(const Operation& op, std::uint64_t now) {
     for (std::uint64_t s = 0; s < op.io.length.n / sector_bytes; ++s) {
         const std::uint64_t at = op.io.offset.n / sector_bytes + s;
         const auto stamp = read_stamp(
@@ -336,7 +461,8 @@ void SimRun::create() {
         return;
     auto life = std::make_unique<Life>();
     life->id = ThinId::checked(next_id_++);
-    life->oracle = std::make_unique<VolumeOracle>(data_block * workload_.volume_blocks);
+    life->oracle =
+        std::make_unique<VolumeOracle>(data_block * workload_.volume_blocks, origin_contents());
     Life* l = life.get();
     lives_.push_back(std::move(life));
     apply(CreateThin{l->id}, [this, l](bool ok, std::uint64_t began, std::uint64_t now) {
@@ -346,13 +472,13 @@ void SimRun::create() {
             return;
         }
         l->create_ended = now;
-        l->open = *pool_->open_volume(l->id, to_bytes(l->oracle->size()), false);
+        l->open = *open(*pool_, *l, false);
     });
     l->create_began = apply_began_;
 }
 
-void SimRun::snapshot() {
-    Life* origin = pick(false);
+void SimRun::snapshot(const Act& act) {
+    Life* origin = pick(act.who, false);
     if (origin == nullptr || apply_ != nullptr) return;
     std::size_t alive = 0;
     for (auto& life : lives_) alive += life->remove_began == never ? 1 : 0;
@@ -371,13 +497,13 @@ void SimRun::snapshot() {
                   return;
               }
               l->create_ended = now;
-              l->open = *pool_->open_volume(l->id, to_bytes(l->oracle->size()), false);
+              l->open = *open(*pool_, *l, false);
           });
     l->create_began = apply_began_;
 }
 
-void SimRun::remove() {
-    Life* life = pick(true);
+void SimRun::remove(const Act& act) {
+    Life* life = pick(act.who, true);
     if (life == nullptr || apply_ != nullptr || lives_.size() < 2) return;
     if (std::count_if(lives_.begin(), lives_.end(),
                       [](const auto& l) { return l->open != nullptr; }) < 2)
@@ -389,10 +515,10 @@ void SimRun::remove() {
     life->remove_began = apply_began_;
 }
 
-void SimRun::trim() {
-    Life* life = pick(false);
+void SimRun::trim(const Act& act) {
+    Life* life = pick(act.who, false);
     if (life == nullptr || apply_ != nullptr) return;
-    const std::uint64_t from = random_.below(workload_.volume_blocks);
+    const std::uint64_t from = act.at % workload_.volume_blocks;
     const std::uint64_t sector = from * data_block.n;
     const std::uint64_t began = trace_.note();
     const std::size_t change =
@@ -403,45 +529,49 @@ void SimRun::trim() {
           });
 }
 
-void SimRun::grow_data() {
+void SimRun::grow_data(const Act& act) {
     if (apply_ != nullptr || data_->size() > data_block * 200) return;
-    data_->grow(data_->size() + data_block * (1 + random_.below(6)));
+    data_->grow(data_->size() + data_block * act.n);
     apply(GrowData{DataBlocks(data_->size().n / data_block.n)},
           [](bool, std::uint64_t, std::uint64_t) {});
 }
 
-void SimRun::grow_metadata() {
+void SimRun::grow_metadata(const Act& act) {
     if (apply_ != nullptr || metadata_->size() > Sectors(8 * 500)) return;
-    metadata_->grow(metadata_->size() + Sectors(8 * (1 + random_.below(40))));
+    metadata_->grow(metadata_->size() + Sectors(8 * act.n));
     apply(GrowMetadata{to_metadata_blocks(metadata_->size())},
           [](bool, std::uint64_t, std::uint64_t) {});
 }
 
+std::vector<Generation> SimRun::origin_contents() const {
+    return std::vector<Generation>(workload_.origin_sectors, origin_generation);
+}
+
 // --- judging -------------------------------------------------------------------------------------
+
+Result<std::vector<std::byte>> SimRun::read_all(Pool& pool, const Life& life) {
+    Volume* volume = TRY(open(pool, life, true));
+    std::vector<std::byte> bytes(to_bytes(life.oracle->size()).n);
+    IoRequest read;
+    read.kind = IoKind::read;
+    read.volume = volume;
+    read.length = Bytes(bytes.size());
+    read.buffer = bytes.data();
+    const auto outcome = submit_now(pool, read);
+    pool.close_volume(*volume);
+    if (!outcome) return outcome.error();
+    return bytes;
+}
 
 template <class Allowed>
 void SimRun::verify_contents(Pool& pool, const Life& life, const std::string& when,
                              Allowed&& allowed) {
-    auto volume = pool.open_volume(life.id, to_bytes(life.oracle->size()), true);
-    if (!volume) return fail(fmt::format("{}: volume {}: {}", when, life.id, volume.error().text));
-    std::vector<std::byte> bytes(to_bytes(life.oracle->size()).n);
-    bool done = false;
-    IoRequest read;
-    read.kind = IoKind::read;
-    read.volume = *volume;
-    read.length = Bytes(bytes.size());
-    read.buffer = bytes.data();
-    read.owner = &done;
-    read.done = [](IoRequest& r) { *static_cast<bool*>(r.owner) = true; };
-    pool.submit(read);
-    pool.run_until([&] { return done; });
-    pool.close_volume(**volume);
-    if (!read.outcome)
-        return fail(fmt::format("{}: volume {} does not read: {}", when, life.id,
-                                read.outcome.error().text));
-    for (std::uint64_t s = 0; s < bytes.size() / sector_bytes; ++s) {
-        const auto stamp = read_stamp(
-            std::span<const std::byte>(bytes).subspan(s * sector_bytes, sector_bytes), s);
+    const auto bytes = read_all(pool, life);
+    if (!bytes)
+        return fail(
+            fmt::format("{}: volume {} does not read: {}", when, life.id, bytes.error().text));
+    for (std::uint64_t s = 0; s < bytes->size() / sector_bytes; ++s) {
+        const auto stamp = read_stamp(std::span(*bytes).subspan(s * sector_bytes, sector_bytes), s);
         if (stamp && allowed(s, *stamp)) continue;
         return fail(fmt::format(
             "{}: volume {} sector {} holds {}", when, life.id, s,
@@ -468,25 +598,17 @@ void SimRun::verify_live() {
 void SimRun::verify_new_volume(Pool& pool, const std::string& when) {
     Life life;
     life.id = ThinId::checked(ThinId::max);
-    life.oracle = std::make_unique<VolumeOracle>(data_block * 6);
-    ApplyRequest make;
-    make.operations = {CreateThin{life.id}};
-    make.from = pool.status().transaction_id;
-    make.to = make.from.next();
-    bool done = false;
-    make.owner = &done;
-    make.done = [](ApplyRequest& r) { *static_cast<bool*>(r.owner) = true; };
-    pool.apply(make);
-    pool.run_until([&] { return done; });
-    if (!make.outcome) {
-        if (make.outcome.error().code != Errc::out_of_space)
-            fail(when + ": new volume: " + make.outcome.error().text);
+    life.oracle = std::make_unique<VolumeOracle>(data_block * 6, origin_contents());
+    const TransactionId id = pool.status().transaction_id;
+    if (auto made = apply_now(pool, {CreateThin{life.id}}, id, id.next()); !made) {
+        if (made.error().code != Errc::out_of_space)
+            fail(when + ": new volume: " + made.error().text);
         return;
     }
-    Volume* volume = *pool.open_volume(life.id, to_bytes(life.oracle->size()), false);
+    Volume* volume = *open(pool, life, false);
     std::vector<std::byte> sector(sector_bytes);
     for (std::uint64_t block = 0; block < 6; ++block) {
-        const std::uint64_t at = block * data_block.n + random_.below(data_block.n);
+        const std::uint64_t at = block * data_block.n + moods_.below(data_block.n);
         const std::size_t change = life.oracle->begin(at, 1, never - block, 0);
         fill_stamp(sector, at, never - block);
         IoRequest write;
@@ -495,12 +617,7 @@ void SimRun::verify_new_volume(Pool& pool, const std::string& when) {
         write.offset = to_bytes(Sector(at));
         write.length = Bytes(sector_bytes);
         write.buffer = sector.data();
-        done = false;
-        write.owner = &done;
-        write.done = [](IoRequest& r) { *static_cast<bool*>(r.owner) = true; };
-        pool.submit(write);
-        pool.run_until([&] { return done; });
-        if (write.outcome) life.oracle->ended(change, 1, false);
+        if (submit_now(pool, write)) life.oracle->ended(change, 1, false);
     }
     pool.close_volume(*volume);
     verify_contents(pool, life, when + ", in use again", [&](std::uint64_t s, Generation g) {
@@ -508,26 +625,10 @@ void SimRun::verify_new_volume(Pool& pool, const std::string& when) {
     });
 }
 
-void SimRun::verify_cut(const std::vector<std::vector<std::byte>>& images, std::uint64_t cut,
-                        bool go_on) {
-    MemoryQueue md(Sectors(0));
-    MemoryQueue data(Sectors(0));
-    md.bytes() = images[0];
-    data.bytes() = images[1];
-    // A device that grew has its size even where nothing was written yet.
-    if (md.size() < metadata_->size()) md.grow(metadata_->size());
-    if (data.size() < data_->size()) data.grow(data_->size());
-    const std::string when = fmt::format("power cut at {}", cut);
-    auto report = check_metadata(md);
-    if (!report) return fail(when + ": " + report.error().text);
-    for (const auto& finding : report->findings) fail(when + ": recount: " + finding.text);
-    PoolOptions options = options_of(workload_);
-    options.features.error_if_no_space = true;
-    auto pool = Pool::open(md, data, options);
-    if (!pool) return fail(when + ": open: " + pool.error().text);
-    auto ids = (*pool)->volume_ids();
+void SimRun::verify_pool(Pool& pool, std::uint64_t cut, const std::string& when) {
+    const auto ids = pool.volume_ids();
     if (!ids) return fail(when + ": " + ids.error().text);
-    std::size_t found = 0;
+    std::size_t found = workload_.ballast;
     for (const auto& life : lives_) {
         const bool there = std::find(ids->begin(), ids->end(), life->id) != ids->end();
         found += there ? 1 : 0;
@@ -538,13 +639,66 @@ void SimRun::verify_cut(const std::vector<std::vector<std::byte>>& images, std::
         if (there && life->create_began > cut)
             fail(fmt::format("{}: volume {} is there before its time", when, life->id));
         if (!there) continue;
-        verify_contents(**pool, *life, when, [&](std::uint64_t s, Generation g) {
+        verify_contents(pool, *life, when, [&](std::uint64_t s, Generation g) {
             return life->oracle->may_survive(s, g, cut);
         });
     }
-    if (go_on && failures_.empty()) verify_new_volume(**pool, when);
     if (found != ids->size())
         fail(fmt::format("{}: {} volumes, {} of them known", when, ids->size(), found));
+}
+
+void SimRun::look_at_cut(CrashImages::Images& images, std::uint64_t cut) {
+    MemoryQueue md(Sectors(0));
+    MemoryQueue data(Sectors(0));
+    md.bytes().swap(images[0]);
+    data.bytes().swap(images[1]);
+    judge_devices(md, data, cut, false);
+    md.bytes().swap(images[0]);
+    data.bytes().swap(images[1]);
+}
+
+void SimRun::verify_cut(CrashImages::Images images, std::uint64_t cut, bool go_on) {
+    MemoryQueue md(Sectors(0));
+    MemoryQueue data(Sectors(0));
+    md.bytes() = std::move(images[0]);
+    data.bytes() = std::move(images[1]);
+    // A device that grew has its size even where nothing was written yet.
+    if (md.size() < metadata_->size()) md.grow(metadata_->size());
+    if (data.size() < data_->size()) data.grow(data_->size());
+    judge_devices(md, data, cut, go_on);
+}
+
+void SimRun::judge_devices(MemoryQueue& md, MemoryQueue& data, std::uint64_t cut, bool go_on) {
+    const std::string when = fmt::format("power cut at {}", cut);
+    auto report = check_metadata(md);
+    if (!report) return fail(when + ": " + report.error().text);
+    for (const auto& finding : report->findings) fail(when + ": recount: " + finding.text);
+    PoolOptions options = options_of(workload_);
+    options.features.error_if_no_space = true;
+    auto pool = Pool::open(md, data, options);
+    if (!pool) return fail(when + ": open: " + pool.error().text);
+    verify_pool(**pool, cut, when);
+    if (go_on && failures_.empty()) verify_new_volume(**pool, when);
+}
+
+std::string text_of(const std::vector<Act>& acts) {
+    static constexpr const char* names[Act::kinds] = {
+        "write", "flush",     "discard",       "zero",   "read", "create",  "snapshot", "remove",
+        "trim",  "grow data", "grow metadata", "commit", "hold", "release", "tick",     "settle"};
+    std::string text;
+    for (const Act& act : acts) {
+        const auto kind = static_cast<std::size_t>(act.kind);
+        text += text.empty() ? "" : "; ";
+        text += names[kind];
+        if (act.kind <= Act::Kind::read && act.kind != Act::Kind::flush)
+            text += fmt::format(" {}+{}", act.at, act.n);
+        if (act.kind <= Act::Kind::trim) text += fmt::format(" of #{}", act.who);
+        if (act.kind == Act::Kind::trim) text += fmt::format(" from {}", act.at);
+        if (act.fua) text += " fua";
+        if (act.flag) text += act.kind == Act::Kind::settle ? " flushed" : " kept";
+        if (act.turns > 0) text += fmt::format(" ({})", act.turns);
+    }
+    return text;
 }
 
 }  // namespace thinvol

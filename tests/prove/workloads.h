@@ -1,0 +1,21 @@
+// workloads: what pools go through in the rows about power, errors and space.
+//
+// Units       as Workload's
+// Invariants  none; constants
+// Errors      none
+// Threads     any
+// Source      the scoreboard's list of canonical workloads
+#pragma once
+
+#include <span>
+
+#include "tests/support/sim_run.h"
+
+namespace thinvol {
+
+// The thirteen canonical ones first.
+std::span<const Workload> canonical_workloads();
+inline constexpr std::size_t canonical_count = 13;
+const Workload& workload_named(const char* name);
+
+}  // namespace thinvol
