@@ -206,7 +206,9 @@ nothing else maps. Both read the pool's metadata, and take the time that this ta
     Described{"tvscan", R"(Active ones and others, a line each.)"},
     Described{"tvsnapshot",
               R"(A snapshot is a thin volume of its own that shares all blocks with its origin until
-either is written. It is made at one instant, of what was written so far, in use or not. It is
+either is written. It is made at one instant, of what was written so far, in use or not. A file
+system that is mounted on this host from the volume's block device is frozen for that instant, so
+that the snapshot is as if it had been unmounted; --no-freeze leaves it alone. The snapshot is
 flagged to be skipped by activation: its file system has the same identity as the origin's.)"},
     Described{"tvtrim",
               R"(Tells the devices under a pool which of its blocks are free, as fstrim does for a
