@@ -49,11 +49,15 @@ int change_activation(Invocation& call, Session& session, std::vector<FoundThin>
         }
         volumes = std::move(kept);
     }
+    const std::string how = call.has("export") ? call.value("export") : "";
     int status = exit_ok;
     for (const PoolBatch& batch : TRY_OR_FAIL(call, by_pool(session, volumes))) {
-        const auto done = on ? activate(session, batch.group, batch.pool, batch.lv_ids)
-                             : deactivate(session, batch.pool, batch.lv_ids);
+        auto done = on ? activate(session, batch.group, batch.pool, batch.lv_ids, how)
+                       : deactivate(session, batch.pool, batch.lv_ids);
         if (!done) {
+            if (!on && done.error().code == Errc::busy && call.has("force"))
+                done.error().text +=
+                    "; that has to end first: -f would lose what it has not written yet";
             status = call.fail(done.error());
             continue;
         }

@@ -42,6 +42,7 @@ enum class Value {
     yes_no,
     permission,
     activation,
+    export_kinds,
     discards,
     report_format,
     dump_format,

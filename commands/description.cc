@@ -37,7 +37,14 @@ ignored only while no volume of the pool is active.
 With --refresh the program as it is installed now takes the place of running servers, of all pools
 of a group, or of all: after an upgrade, say. Clients see a pause of some hundred milliseconds;
 only those with TLS have to connect again. Where requests wait for space, or a volume is being
-imported or moved, the server stays as it is and the command says so.
+imported or moved, or is a block device, the server stays as it is and the command says so.
+
+With --export a volume is reached in another way, from then on too: ublk and nbd-kernel make it a
+block device of this host, with a link below /dev/thinvol, and want root and that driver in the
+kernel; nbd,ublk is both, auto is ublk where the kernel has it and else nbd. A device that is
+mounted or open is never taken away: -an says who uses it. What goes by NBD and by the device at
+once is one volume, but the kernel keeps blocks of a device in memory, and shows them to who reads
+there without O_DIRECT.
 
 A pool that is lent belongs to the kernel: tvdmtable prints how to activate it there, and nothing
 here touches it until --return, which wants a decision for each thin id that is new or gone.)"},
@@ -199,7 +206,9 @@ nothing else maps. Both read the pool's metadata, and take the time that this ta
     Described{"tvscan", R"(Active ones and others, a line each.)"},
     Described{"tvsnapshot",
               R"(A snapshot is a thin volume of its own that shares all blocks with its origin until
-either is written. It is made at one instant, of what was written so far, in use or not. It is
+either is written. It is made at one instant, of what was written so far, in use or not. A file
+system that is mounted on this host from the volume's block device is frozen for that instant, so
+that the snapshot is as if it had been unmounted; --no-freeze leaves it alone. The snapshot is
 flagged to be skipped by activation: its file system has the same identity as the origin's.)"},
     Described{"tvtrim",
               R"(Tells the devices under a pool which of its blocks are free, as fstrim does for a

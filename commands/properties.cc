@@ -41,8 +41,12 @@ Result<> change_properties(Invocation& call, Session& session,
     }
     TRY(std::move(transaction).commit());
     TRY(announce(call, session, groups));
-    for (const PoolBatch& batch : pools)
-        TRY(ask_if_served(session.environment, batch.pool, new_request(RefreshRequest{})));
+    for (const PoolBatch& batch : pools) {
+        const auto told =
+            TRY(ask_if_served(session.environment, batch.pool, new_request(RefreshRequest{})));
+        if (!told) continue;
+        for (const auto& warning : told->warnings) call.warn(warning);
+    }
     for (const FoundThin& v : volumes) call.say("Logical volume {} changed.", v.full_name());
     return {};
 }

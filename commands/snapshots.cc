@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "commands/freezing.h"
 #include "commands/idempotence.h"
 #include "commands/lookup.h"
 #include "commands/warnings.h"
@@ -122,7 +123,7 @@ int make_snapshots(Invocation& call, const std::vector<std::string>& operands,
     const MakeVolumesRequest wanted = TRY_OR_FAIL(call, wanted_of(call, session, origins, skip));
     if (call.has(idempotent_option.name) && TRY_OR_FAIL(call, is_so(session, group, wanted)))
         return exit_ok;
-    const auto made = TRY_OR_FAIL(call, create_volumes(session, group, pool, wanted));
+    const auto made = TRY_OR_FAIL(call, create_frozen(call, session, pool, origins, wanted));
     for (const auto& warning : made.warnings) call.warn(warning);
     for (const std::string& name : made.names) call.say("Logical volume \"{}\" created.", name);
     warn_of_space(call, config, group.name + "/" + pool.lv.name, made.pool);

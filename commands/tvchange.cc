@@ -14,6 +14,10 @@ namespace {
 constexpr OptionSpec options[] = {
     {"activate", 'a', Value::activation,
      "y: export the volumes; n: stop exporting them; ay: export those with autoactivation."},
+    {"export", 0, Value::export_kinds,
+     "With -ay: how the volumes are reached, now and from now on: by NBD, as a block device, "
+     "both."},
+    {"force", 'f', Value::none, "With -an: say what has to end first; no use is cut off."},
     {"all", 0, Value::none, "The volumes of all groups."},
     {"setautoactivation", 0, Value::yes_no, "Whether -aay activates the volumes."},
     {"ignoreactivationskip", 'K', Value::none,
@@ -50,6 +54,7 @@ constexpr OperandSpec operands[] = {
 constexpr std::string_view examples[] = {
     "tvchange -ay vg0/root",
     "tvchange -ay -K vg0/snap",
+    "tvchange -ay --export ublk vg0/root",
     "tvchange -an vg0",
     "tvchange --addtag nightly vg0/root",
     "tvchange -an -S lv_tags=nightly",
@@ -77,6 +82,8 @@ int run(Invocation& call) {
         if (call.has(option) && !call.has("return"))
             return call.usage(fmt::format("--{} goes with --return.", option));
     }
+    if (call.has("export") && (!call.has("activate") || call.value("activate") == "n"))
+        return call.usage("--export goes with -ay.");
     if (call.has("test") && (call.has("lend") || call.has("return")))
         return call.usage("--lend and --return cannot be tried with --test.");
     if (call.has("lend") || call.has("return")) return change_lending(call);

@@ -14,6 +14,8 @@ constexpr OptionSpec options[] = {
     {"permission", 'p', Value::permission, "Whether it may be written."},
     {"setactivationskip", 'k', Value::yes_no,
      "Whether its activation is skipped without -K; y unless set otherwise."},
+    {"no-freeze", 0, Value::none,
+     "Do not hold a file system still that is mounted of it on this host, as is done otherwise."},
     addtag_option,
     idempotent_option,
     {"size", 'L', Value::size, "Refused: a thin snapshot has no size of its own."},

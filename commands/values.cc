@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "libvm/device_policy.h"
 #include "libvm/names.h"
 #include "libvm/settings.h"
 #include "libvm/sizes.h"
@@ -36,6 +37,8 @@ Result<> check_device_map(std::string_view text) {
 constexpr std::array<std::string_view, 2> yes_no{"y", "n"};
 constexpr std::array<std::string_view, 3> permissions{"r", "rw", "wr"};
 constexpr std::array<std::string_view, 3> activations{"y", "n", "ay"};
+constexpr std::array<std::string_view, 6> export_kinds{"nbd",      "ublk",           "nbd-kernel",
+                                                       "nbd,ublk", "nbd,nbd-kernel", "auto"};
 constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
 constexpr std::array<std::string_view, 3> report_formats{"basic", "json", "json_std"};
 constexpr std::array<std::string_view, 1> lend_targets{"kernel"};
@@ -54,6 +57,11 @@ Result<> check_seconds(std::string_view text) {
     const auto n = parse_number(text);
     if (n && *n <= day) return {};
     return Error(Errc::invalid_argument, "a number of seconds, a day's at most, is wanted");
+}
+
+Result<> check_export_kinds(std::string_view text) {
+    TRY(ExportKinds::parse(text));
+    return {};
 }
 
 constexpr ValueKind kinds[] = {
@@ -83,6 +91,7 @@ constexpr ValueKind kinds[] = {
     {Value::yes_no, "y|n", yes_no},
     {Value::permission, "r|rw", permissions},
     {Value::activation, "y|n|ay", activations},
+    {Value::export_kinds, "nbd|ublk|nbd-kernel|auto", export_kinds, check_export_kinds},
     {Value::discards, "passdown|nopassdown|ignore", discards},
     {Value::report_format, "basic|json|json_std", report_formats},
     {Value::dump_format, "xml|xml-shared|raw", dump_formats},

@@ -11,7 +11,7 @@
 //
 // Root uses /var/lib/thinvol and /run/thinvol, others $XDG_STATE_HOME/thinvol and
 // $XDG_RUNTIME_DIR/thinvol (or `run` under the former where that is unset). THINVOL_STATE_DIR,
-// THINVOL_RUN_DIR and THINVOL_CONFIG_DIR override.
+// THINVOL_RUN_DIR, THINVOL_CONFIG_DIR and THINVOL_DEVICE_DIR override.
 #pragma once
 
 #include <filesystem>
@@ -27,10 +27,11 @@ struct Environment {
     std::filesystem::path state_dir;  // catalog and locks; on a local file system
     std::filesystem::path run_dir;    // sockets; disposable
     std::filesystem::path config_dir;
-    std::filesystem::path lock_dir;             // empty: `locks` in the state directory
-    std::string sqlite_vfs;                     // empty: that of catalog_vfs.h
-    std::vector<std::string> config_options{};  // "section.name=value", before all else
-    bool rehearsal = false;                     // nothing is to be changed: rehearsal.h
+    std::filesystem::path lock_dir;                     // empty: `locks` in the state directory
+    std::string sqlite_vfs;                             // empty: that of catalog_vfs.h
+    std::vector<std::string> config_options{};          // "section.name=value", before all else
+    bool rehearsal = false;                             // nothing is to be changed: rehearsal.h
+    std::filesystem::path device_dir = "/dev/thinvol";  // links to volumes' block devices
 
     // From the process's environment variables and user. Creates nothing.
     static Result<Environment> from_process();

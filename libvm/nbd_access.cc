@@ -117,6 +117,12 @@ bool NbdAccess::fits(const Rule& rule, const NbdPeer& peer) {
     return false;
 }
 
+NbdAccess NbdAccess::nobody() {
+    NbdAccess access;
+    access.rules_.push_back({Who::all, 0, {}, NbdRight::none});
+    return access;
+}
+
 NbdRight NbdAccess::right_of(const NbdPeer& peer) const {
     if (rules_.empty()) return NbdRight::write;
     const auto rule =

@@ -42,6 +42,8 @@ class NbdAccess {
 public:
     static Result<NbdAccess> parse(std::string_view text);
     NbdRight right_of(const NbdPeer& peer) const;
+    // Lets nobody see anything.
+    static NbdAccess nobody();
 
 private:
     enum class Who { uid, gid, certificate, key, all };

@@ -57,6 +57,17 @@ NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket)
     outgoing_.push_back({negotiation_.take_output(), nullptr});
 }
 
+NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket, NbdExport& exported)
+    : NbdConnection(server, std::move(socket)) {
+    outgoing_.clear();
+    agreed_.exported = &exported;
+    agreed_.may_write = true;
+    attached_ = true;
+    ++exported.clients;
+    ++exported.attached;
+    state_ = State::agreed;
+}
+
 NbdConnection::~NbdConnection() {
     ASSERT(in_flight_ == 0);
     server_.connection_ended();
@@ -188,6 +199,7 @@ void NbdConnection::disconnect() {
     clients_->reactor().forget(socket_.get());
     socket_.reset();
     if (agreed_.exported != nullptr) --agreed_.exported->clients;
+    if (attached_) --agreed_.exported->attached;  // the last that is done with the export
     state_ = State::closed;
 }
 

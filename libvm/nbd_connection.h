@@ -35,6 +35,8 @@ class NbdClients;
 class NbdConnection {
 public:
     NbdConnection(NbdServer& server, UniqueFd socket);
+    // To somebody who knows what it is and may do all, in the simple form.
+    NbdConnection(NbdServer& server, UniqueFd socket, NbdExport& exported);
     ~NbdConnection();
     NbdConnection(const NbdConnection&) = delete;
     NbdConnection& operator=(const NbdConnection&) = delete;
@@ -127,6 +129,7 @@ private:
     NbdNegotiation negotiation_;
     std::unique_ptr<TlsChannel> tls_;  // null: in the clear
     NbdAgreement agreed_;
+    bool attached_ = false;  // nothing was negotiated
 
     std::vector<std::byte> input_;
     std::size_t input_begin_ = 0;

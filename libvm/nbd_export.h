@@ -32,7 +32,8 @@ struct NbdExport {
     ThinId thin_id{};
     std::atomic<std::uint64_t> size = 0;
     std::atomic<bool> read_only = false;
-    std::atomic<std::uint32_t> clients = 0;  // past negotiation
+    std::atomic<std::uint32_t> clients = 0;   // past negotiation
+    std::atomic<std::uint32_t> attached = 0;  // of those, the kernel's: NbdServer::attach()
     NbdAccess access{};
     IoAverage average{};
 

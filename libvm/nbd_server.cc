@@ -66,6 +66,18 @@ void NbdServer::accept(int listener, bool own) {
 
 // The client has agreed to an export.
 void NbdServer::place(std::unique_ptr<NbdConnection> connection) {
+    connection->leave();
+    best_place().adopt(std::move(connection));
+}
+
+void NbdServer::attach(std::int64_t lv_id, UniqueFd socket) {
+    ++connections_;
+    best_place().adopt(
+        std::make_unique<NbdConnection>(*this, std::move(socket), *exports_.at(lv_id)));
+}
+
+// Where the fewest clients are, another thread's perhaps that is new.
+NbdClients& NbdServer::best_place() {
     NbdClients* best = &home_;
     const auto look_for_best = [&] {
         for (Crew& crew : crews_)
@@ -76,8 +88,7 @@ void NbdServer::place(std::unique_ptr<NbdConnection> connection) {
         start_crew();
         look_for_best();
     }
-    connection->leave();
-    best->adopt(std::move(connection));
+    return *best;
 }
 
 // Where it cannot be had, those there are serve the client.
@@ -181,10 +192,15 @@ Result<> NbdServer::add(const ThinRow& row, NbdPolicy policy) {
     return {};
 }
 
+std::uint32_t NbdServer::attached(std::int64_t lv_id) const {
+    const auto it = exports_.find(lv_id);
+    return it == exports_.end() ? 0 : it->second->attached.load();
+}
+
 Result<> NbdServer::check_unused(std::int64_t lv_id) const {
     const auto it = exports_.find(lv_id);
     if (it == exports_.end()) return {};
-    const std::uint32_t clients = it->second->clients;
+    const std::uint32_t clients = others(*it->second);
     if (clients == 0) return {};
     return Error(Errc::busy,
                  fmt::format("Logical volume {} in use: {} client{} connected", it->second->name,
@@ -195,6 +211,9 @@ Result<> NbdServer::remove(std::int64_t lv_id) {
     TRY(check_unused(lv_id));
     const auto it = exports_.find(lv_id);
     if (it == exports_.end()) return {};
+    if (it->second->clients > 0)
+        return Error(Errc::busy, fmt::format("Logical volume {} in use: it is a block device",
+                                             it->second->name));
     pool_.close_volume(*it->second->volume);
     exports_.erase(it);
     return {};

@@ -48,6 +48,8 @@ public:
 
     // Takes connections on the socket from now on; on an own one only those of this user and root.
     void listen(UniqueFd socket, bool own);
+    // One client more, of that export, with nothing left to negotiate: the kernel's own.
+    void attach(std::int64_t lv_id, UniqueFd socket);
     void offer_tls(std::unique_ptr<TlsCredentials> credentials, bool required);
     bool tls_offered() const { return tls_ != nullptr; }
     bool tls_required() const { return tls_required_; }
@@ -56,6 +58,14 @@ public:
     const NbdLimits& limits() const { return limits_; }
     Result<> add(const ThinRow& volume, NbdPolicy policy);
     Result<> remove(std::int64_t lv_id);
+    // How many of its clients attach() brought, and how many others there are.
+    std::uint32_t attached(std::int64_t lv_id) const;
+    static std::uint32_t others(const NbdExport& exported) {
+        const std::uint32_t attached = exported.attached;  // falls after `clients` does
+        const std::uint32_t clients = exported.clients;
+        return clients > attached ? clients - attached : 0;
+    }
+    // By others than those.
     Result<> check_unused(std::int64_t lv_id) const;
     void update(const ThinRow& volume);
     // Access holds for who connects from now on, limits at once.
@@ -102,6 +112,7 @@ private:
         std::unique_ptr<NbdClients> clients;
     };
     void accept(int listener, bool own);
+    NbdClients& best_place();
     void start_crew();
 
     Reactor& reactor_;

@@ -8,6 +8,7 @@
 #include "libvm/reconcile.h"
 #include "libvm/rehearsal.h"
 #include "libvm/server_process.h"
+#include "libvm/volume_devices.h"
 
 namespace thinvol {
 namespace {
@@ -171,7 +172,7 @@ Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, 
         // A server that was killed leaves its sockets behind.
         if (environment.has_sockets(pool.lv.uuid)) {
             const auto lock = FileLock::try_exclusive(environment.lock_path(pool.lv.uuid));
-            if (lock) environment.remove_sockets(pool.lv.uuid);
+            if (lock) remove_left_overs(environment, pool.lv.uuid);
         }
         return std::optional<PoolAnswer>();
     }

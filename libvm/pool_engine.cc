@@ -6,6 +6,7 @@
 #include "libvm/pool_operations.h"
 #include "libvm/pool_owner.h"
 #include "libvm/reconcile.h"
+#include "libvm/volume_devices.h"
 
 namespace thinvol {
 namespace {
@@ -45,7 +46,7 @@ Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const Group
     auto lock = FileLock::try_exclusive(session.environment.lock_path(row.lv.uuid));
     if (!lock)
         return std::move(lock).error().prefixed(fmt::format("pool {}/{}", group.name, row.lv.name));
-    session.environment.remove_sockets(row.lv.uuid);
+    remove_left_overs(session.environment, row.lv.uuid);
     return open_locked(session, group, row, ring, serves_clients, std::move(*lock));
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "libvm/config.h"
+#include "libvm/device_policy.h"
 #include "libvm/group_log.h"
 #include "libvm/merges.h"
 #include "libvm/placement.h"
@@ -274,10 +275,11 @@ Result<PoolAnswer> PoolOwner::perform(const std::string& id, const ResizeVolumeR
         TRY(catalog.set_thin_size(request.lv_id, request.size));
         TRY(catalog.remember_answer(id, to_json(Result<PoolAnswer>(answer))));
         TRY(std::move(transaction).commit());
-        if (exports_ != nullptr) exports_->update(volume);
+        if (exports_ != nullptr) answer.warnings = exports_->update(volume);
         sync_log(answer);
         return answer;
     }
+    if (exports_ != nullptr) TRY(exports_->check_resize(request.lv_id));
     if (!volume.external_origin.empty()) {
         return Error(Errc::unsupported,
                      fmt::format("{} has an external origin, which it would show again were it to "
@@ -464,7 +466,7 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const ActivateRequest&
     TRY(merge_due(request.lv_ids, answer));
     for (const std::int64_t lv_id : request.lv_ids) {
         const ThinRow volume = TRY(session_.catalog.thin(lv_id));
-        if (exported(lv_id)) continue;
+        if (exported(lv_id) && request.how.empty()) continue;
         const auto snapshot = TRY(merging_into(session_.catalog, lv_id));
         if (snapshot || volume.merging != Merging::no) {
             return Error(Errc::busy,
@@ -472,9 +474,25 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const ActivateRequest&
                                      "do that, or end the wait with tvconvert --cancelmerge",
                                      volume.lv.name, snapshot ? snapshot->lv.name : "its origin"));
         }
-        TRY(exports_->add(volume));
+        TRY(export_as(volume, request.how));
     }
+    if (!request.how.empty()) sync_log(answer);
     return answer;
+}
+
+// What was asked for is kept only if it works here.
+Result<> PoolOwner::export_as(const ThinRow& volume, const std::string& how) {
+    if (how.empty()) return exports_->add(volume);
+    const auto remember = [&](std::string_view what) -> Result<> {
+        auto transaction = TRY(session_.catalog.begin());
+        TRY(remember_export(session_.catalog, volume, what));
+        return std::move(transaction).commit();
+    };
+    const std::string before = TRY(remembered_export(session_.catalog, volume));
+    TRY(remember(how));
+    auto added = exports_->add(volume);
+    if (!added) TRY(remember(before));
+    return added;
 }
 
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const DeactivateRequest& request) {
@@ -502,13 +520,15 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const RefreshRequest&)
     });
     TRY(std::move(set));
     Result<> applied;
+    PoolAnswer answer;
     for (const ThinRow& volume : TRY(session_.catalog.thins_of_pool(pool_id_))) {
         if (!exports_->has(volume.lv.id)) continue;
-        exports_->update(volume);
+        for (std::string& warning : exports_->update(volume))
+            answer.warnings.push_back(std::move(warning));
         if (auto one = exports_->apply_settings(volume); !one) applied = std::move(one);
     }
     TRY(std::move(applied));
-    return PoolAnswer{};
+    return answer;
 }
 
 Result<PoolAnswer> PoolOwner::perform(const std::string&, const StatusRequest&) { return status(); }

@@ -27,11 +27,14 @@ namespace thinvol {
 class Exports {
 public:
     virtual ~Exports() = default;
-    virtual Result<> add(const ThinRow& volume) = 0;  // there already: nothing happens
+    // As its settings say; there already: with what they say now.
+    virtual Result<> add(const ThinRow& volume) = 0;
     virtual Result<> remove(std::int64_t lv_id) = 0;  // busy while clients are connected
     virtual bool has(std::int64_t lv_id) = 0;
     virtual Result<> check_unused(std::int64_t lv_id) = 0;
-    virtual void update(const ThinRow& volume) = 0;  // its name or size changed
+    // Its name or size changed; what cannot follow while it is in use, in words.
+    virtual std::vector<std::string> update(const ThinRow& volume) = 0;
+    virtual Result<> check_resize(std::int64_t lv_id) = 0;
     // They may have changed.
     virtual Result<> apply_settings(const ThinRow& volume) = 0;
     virtual std::vector<ActiveVolume> list() = 0;
@@ -86,6 +89,7 @@ private:
     TransactionId transaction_id();
     Result<GroupRow> group(const PoolRow& pool) { return session_.catalog.group(pool.lv.vg_id); }
     bool exported(std::int64_t lv_id) { return exports_ != nullptr && exports_->has(lv_id); }
+    Result<> export_as(const ThinRow& volume, const std::string& how);
     Result<PoolAnswer> replace(const std::string& id, const ThinRow& snapshot, bool keep);
     // What waited for these volumes to be out of use; the answer names the origins.
     Result<> merge_due(const std::vector<std::int64_t>& lv_ids, PoolAnswer& answer);

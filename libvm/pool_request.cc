@@ -24,7 +24,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResizeVolumeRequest, lv_id, size)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExtendPoolRequest, data, metadata, pv_ids, data_before,
                                    metadata_before)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MergeRequest, lv_id, keep)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ActivateRequest, lv_ids, how)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MovePieceRequest, job_id)
@@ -50,7 +50,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(VolumeIo, read, write, flush, tr
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(IoRates, read_ios, read_bytes, write_ios,
                                                 write_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ActiveVolume, lv_id, clients, mapped_blocks, uri,
-                                                io, rates)
+                                                io, rates, device)
 // A server that is older than the command does not say all of it.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PoolAnswer, warnings, names, mode, trouble,
                                                 needs_check, transaction_id, data_blocks, data_used,

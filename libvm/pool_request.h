@@ -55,6 +55,7 @@ struct MergeRequest {
 };
 struct ActivateRequest {
     std::vector<std::int64_t> lv_ids;
+    std::string how{};  // kept as activation.export of these volumes; empty: as it is set
 };
 struct DeactivateRequest {
     std::vector<std::int64_t> lv_ids;
@@ -112,6 +113,7 @@ struct ActiveVolume {
     std::string uri;
     VolumeIo io{};
     IoRates rates{};
+    std::string device{};  // its node; empty: none
 };
 
 struct PoolAnswer {

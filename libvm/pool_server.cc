@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <future>
 #include <list>
+#include <set>
 #include <thread>
 
 #include "libvm/active_list.h"
@@ -21,7 +22,9 @@
 #include "libvm/pool_keeper.h"
 #include "libvm/pool_owner.h"
 #include "libvm/served_move.h"
+#include "libvm/ublk_device.h"
 #include "libvm/uri.h"
+#include "libvm/volume_devices.h"
 
 namespace thinvol {
 namespace {
@@ -74,28 +77,52 @@ private:
 
 class ServedExports : public Exports {
 public:
-    ServedExports(Reactor& reactor, NbdServer& nbd, Session& session, std::filesystem::path socket)
-        : reactor_(reactor), nbd_(nbd), session_(session), socket_(std::move(socket)) {}
+    ServedExports(Reactor& reactor, NbdServer& nbd, VolumeDevices& devices, Session& session,
+                  std::filesystem::path socket)
+        : reactor_(reactor),
+          nbd_(nbd),
+          devices_(devices),
+          session_(session),
+          socket_(std::move(socket)) {}
 
     Result<> add(const ThinRow& v) override {
-        NbdPolicy policy = TRY(NbdPolicy::load(session_, v));
-        return there<Result<>>([&] { return nbd_.add(v, std::move(policy)); });
+        const DevicePolicy how = TRY(DevicePolicy::load(session_, v));
+        const ExportKinds kinds = how.kinds.settled(how.kinds.automatic && ublk_works());
+        const bool there_already = has(v.lv.id);
+        if (!there_already) TRY(add_to_nbd(v, kinds.nbd));
+        auto outcome = devices_.set(v, kinds.device, how);
+        if (outcome && there_already) {
+            reactor_.call([&] { hide(v.lv.id, !kinds.nbd); });
+            return apply_settings(v);
+        }
+        if (!outcome && !there_already) ignore(remove_from_nbd(v.lv.id), "what failed is said");
+        return outcome;
     }
+    // What the program before this one exported, which had no devices, whatever is set since.
+    Result<> add_again(const ThinRow& v) { return add_to_nbd(v, true); }
     Result<> remove(std::int64_t id) override {
-        return there<Result<>>([&] { return nbd_.remove(id); });
+        TRY(check_unused(id));
+        TRY(devices_.remove(id));
+        return remove_from_nbd(id);
     }
     bool has(std::int64_t id) override {
         return there<bool>([&] { return nbd_.has(id); });
     }
     Result<> check_unused(std::int64_t id) override {
-        return there<Result<>>([&] { return nbd_.check_unused(id); });
+        TRY(there<Result<>>([&] { return nbd_.check_unused(id); }));
+        return devices_.check_unused(id);
     }
-    void update(const ThinRow& v) override {
+    std::vector<std::string> update(const ThinRow& v) override {
         reactor_.call([&] { nbd_.update(v); });
+        return devices_.update(v);
     }
+    Result<> check_resize(std::int64_t id) override { return devices_.check_resize(id); }
     Result<> apply_settings(const ThinRow& v) override {
         NbdPolicy policy = TRY(NbdPolicy::load(session_, v));
-        reactor_.call([&] { nbd_.set_policy(v.lv.id, std::move(policy)); });
+        reactor_.call([&] {
+            if (hidden_.contains(v.lv.id)) policy.access = NbdAccess::nobody();
+            nbd_.set_policy(v.lv.id, std::move(policy));
+        });
         return {};
     }
     std::vector<ActiveVolume> list() override {
@@ -106,9 +133,10 @@ public:
                 const std::uint64_t mapped =
                     e->volume->device == nullptr ? 0 : e->volume->device->details.mapped_blocks;
                 const VolumeIo io = e->io();
-                active.push_back({id, e->clients, mapped,
-                                  nbd_uri(e->name, socket_, nbd_.tls_required()), io,
-                                  e->average.rates(io, now)});
+                const std::string uri =
+                    hidden_.contains(id) ? "" : nbd_uri(e->name, socket_, nbd_.tls_required());
+                active.push_back({id, NbdServer::others(*e), mapped, uri, io,
+                                  e->average.rates(io, now), devices_.node(id)});
             }
             return active;
         });
@@ -121,9 +149,29 @@ private:
         reactor_.call([&] { value.emplace(body()); });
         return std::move(*value);
     }
+    void hide(std::int64_t id, bool on) {
+        if (on) hidden_.insert(id);
+        else hidden_.erase(id);
+    }
+    Result<> add_to_nbd(const ThinRow& v, bool visible) {
+        NbdPolicy policy = TRY(NbdPolicy::load(session_, v));
+        if (!visible) policy.access = NbdAccess::nobody();
+        return there<Result<>>([&] {
+            hide(v.lv.id, !visible);
+            return nbd_.add(v, std::move(policy));
+        });
+    }
+    Result<> remove_from_nbd(std::int64_t id) {
+        return there<Result<>>([&] {
+            hide(id, false);
+            return nbd_.remove(id);
+        });
+    }
     Reactor& reactor_;
     NbdServer& nbd_;
-    Session& session_;  // of who asks for requests
+    VolumeDevices& devices_;
+    std::set<std::int64_t> hidden_;  // from clients; the reactor's
+    Session& session_;               // of who asks for requests
     std::filesystem::path socket_;
 };
 
@@ -136,9 +184,9 @@ public:
     // With `before`, in the place of a program that handed over.
     Result<> open(const std::string& pool_uuid, const Succession* before);
     Result<> start_keeper(const Config& config);
-    void restore_exports();
     void take_over(const Succession& before);
-    void serve();
+    // Unless it is empty: what a server that died exported is exported again, and `restored` told.
+    void serve(const std::function<void()>& restored);
 
 private:
     struct ControlConnection {
@@ -157,6 +205,8 @@ private:
         std::optional<PinnedReader> pinned;
         std::unique_ptr<OpenedVolume> opened;
     };
+    void restore_exports();
+    void end_exports();
     void accept_control();
     void converse(ControlConnection& connection);
     // Whether the connection goes on.
@@ -188,6 +238,7 @@ private:
     std::unique_ptr<LocalPool> local_;
     Reactor reactor_;
     std::unique_ptr<NbdServer> nbd_;
+    std::unique_ptr<VolumeDevices> devices_;
     std::unique_ptr<ServedPool> served_;
     std::unique_ptr<ServedExports> exports_;
     std::unique_ptr<PoolOwner> owner_;
@@ -210,6 +261,8 @@ private:
     std::atomic<bool> stopping_ = false;
     std::atomic<int> executing_ = 0;
     std::chrono::steady_clock::time_point stop_began_;
+    std::thread ender_;           // takes the devices away
+    bool exports_ended_ = false;  // the reactor's thread
 };
 
 Result<> Server::obtain_pool(const Succession* before) {
@@ -251,7 +304,9 @@ Result<> Server::open(const std::string& pool_uuid, const Succession* before) {
     TRY(set_up_nbd(*nbd_, config));
     if (before == nullptr) TRY(listen_for_nbd(*nbd_, config, environment_.nbd_socket(pool_uuid)));
     served_ = std::make_unique<ServedPool>(reactor_, *local_);
-    exports_ = std::make_unique<ServedExports>(reactor_, *nbd_, control_session_,
+    devices_ = std::make_unique<VolumeDevices>(
+        DeviceServer{reactor_, local_->pool(), *nbd_, pool_uuid}, control_session_);
+    exports_ = std::make_unique<ServedExports>(reactor_, *nbd_, *devices_, control_session_,
                                                environment_.nbd_socket(pool_uuid));
     opened_ = std::make_unique<OpenedVolumes>(*served_);
     owner_ = std::make_unique<PoolOwner>(control_session_, *served_, pool_, exports_.get());
@@ -278,6 +333,7 @@ Result<> Server::open(const std::string& pool_uuid, const Succession* before) {
     reactor_.every(tick_interval, [this] {
         local_->pool().tick(std::chrono::duration_cast<std::chrono::milliseconds>(
             std::chrono::steady_clock::now().time_since_epoch()));
+        devices_->tick();
     });
     return {};
 }
@@ -301,13 +357,15 @@ Result<> Server::start_keeper(const Config& config) {
     return {};
 }
 
-// One volume that cannot be exported does not keep the others from it.
+// One volume that cannot be exported does not keep the others from it. Beside the reactor, which
+// block devices need to come up.
 void Server::restore_exports() {
+    const std::scoped_lock lock(request_mutex_);
     remembers_exports_ = true;
     for (const std::int64_t id : read_active_list(environment_.active_list(pool_.lv.uuid))) {
-        const auto volume = session_.catalog.thin(id);
+        const auto volume = control_session_.catalog.thin(id);
         const auto added = volume ? exports_->add(*volume) : Result<>(volume.error());
-        if (added) asked_to_activate_ = true;
+        if (added) served_->call([&](Pool&, PoolDevices&) { asked_to_activate_ = true; });
         else fmt::print(stderr, "thinvold: not exported again: {}\n", added.error().text);
     }
 }
@@ -316,7 +374,7 @@ void Server::take_over(const Succession& before) {
     remembers_exports_ = before.restore;
     for (const std::int64_t id : before.exports) {
         const auto volume = session_.catalog.thin(id);
-        const auto added = volume ? exports_->add(*volume) : Result<>(volume.error());
+        const auto added = volume ? exports_->add_again(*volume) : Result<>(volume.error());
         if (!added) fmt::print(stderr, "thinvold: not exported again: {}\n", added.error().text);
     }
     asked_to_activate_ = true;
@@ -338,7 +396,6 @@ void Server::remember_exports() {
 void Server::stop() {
     if (stopping_.exchange(true)) return;
     stop_began_ = std::chrono::steady_clock::now();
-    nbd_->shut_down();
     events_.close();
     // Nobody is left to wait, for space or for discards at an even pace.
     PoolFeatures hurried = local_->pool().features();
@@ -347,20 +404,43 @@ void Server::stop() {
     ignore(local_->pool().set_features(hurried), "these two can always be set");
     local_->pool().commit_if_changed();
     reactor_.every(std::chrono::milliseconds(20), [] {});  // looks again soon
+    if (devices_->none()) return end_exports();
+    // The kernel writes what it still has for them.
+    ender_ = std::thread([this] {
+        const std::scoped_lock lock(request_mutex_);
+        devices_->remove_all();
+        served_->call([this](Pool&, PoolDevices&) { end_exports(); });
+    });
 }
 
-void Server::serve() {
+void Server::end_exports() {
+    nbd_->shut_down();
+    exports_ended_ = true;
+}
+
+void Server::serve(const std::function<void()>& restored) {
     bool at_rest = false;
     const auto began = std::chrono::steady_clock::now();
+    std::thread starter;
     reactor_.set_work([&] {
         keeper_->start();
+        if (restored && !starter.joinable()) {
+            ++executing_;
+            starter = std::thread([&] {
+                restore_exports();
+                restored();
+                --executing_;
+            });
+        }
         const bool progress = local_->pool().run_once();
         const bool sent = nbd_->run_once();
-        if (progress || sent) return true;
+        const bool moved = devices_->run_once();
+        if (progress || sent || moved) return true;
         const auto now = std::chrono::steady_clock::now();
         if (!asked_to_activate_ && now - began > idle_limit_) stop();
         if (!stopping_) return false;
-        at_rest = executing_ == 0 && !nbd_->has_connections() && local_->pool().status().settled;
+        at_rest = executing_ == 0 && exports_ended_ && !nbd_->has_connections() &&
+                  local_->pool().status().settled;
         if (at_rest || now - stop_began_ > patience_) reactor_.stop();
         return false;
     });
@@ -370,6 +450,8 @@ void Server::serve() {
         fmt::print(stderr, "thinvold: giving up waiting for requests in flight\n");
         std::_Exit(1);
     }
+    if (starter.joinable()) starter.join();
+    if (ender_.joinable()) ender_.join();
     keeper_->stop();
     // Whoever waits for an answer gets it; whoever would ask now is cut off and asks the next
     // owner.
@@ -490,10 +572,16 @@ Result<PoolAnswer> Server::restart(const std::string& request_id) {
         return Error(Errc::busy, "a volume is being imported or exported: try again after that");
     bool moving = false;
     bool lost_changes = false;
+    bool any_devices = false;
     served_->call([&](Pool& pool, PoolDevices& devices) {
+        any_devices = !devices_->none();
         moving = devices.moving() != nullptr;
         lost_changes = pool.status().lost_changes;
     });
+    if (any_devices)
+        return Error(Errc::busy,
+                     "a volume of it is a block device of this host, which a new program does not "
+                     "take over: deactivate it first");
     if (moving)
         return Error(Errc::busy, "a piece of the pool is being moved: try again after that");
     if (lost_changes)
@@ -625,6 +713,7 @@ Result<PoolAnswer> Server::read(PinnedReader& pinned, const ReadMetadataRequest&
 Result<> run_pool_server(const Environment& environment, const std::string& pool_uuid,
                          const ServerStart& how,
                          const std::function<void(const Result<>&)>& ready) {
+    bool restore = false;
     const auto start = [&]() -> Result<std::unique_ptr<Server>> {
         std::optional<Succession> before;
         if (how.succeed >= 0) before = TRY(take_succession(how.succeed));
@@ -632,13 +721,15 @@ Result<> run_pool_server(const Environment& environment, const std::string& pool
                                                TRY(Session::open(environment)));
         TRY(server->open(pool_uuid, before ? &*before : nullptr));
         if (before) server->take_over(*before);
-        else if (how.restore) server->restore_exports();
+        restore = !before && how.restore;
         return server;
     };
     auto server = start();
-    ready(server ? Result<>() : Result<>(server.error()));
+    if (!server || !restore) ready(server ? Result<>() : Result<>(server.error()));
     if (!server) return std::move(server).error();
-    (*server)->serve();
+    std::function<void()> restored;
+    if (restore) restored = [&] { ready({}); };
+    (*server)->serve(restored);
     return {};
 }
 

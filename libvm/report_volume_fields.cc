@@ -489,6 +489,11 @@ constexpr Field volume_table[] = {
          return activation_of(r) == nullptr ? Cell() : Cell(activation_of(r)->uri);
      },
      needs_servers},
+    {"device", "Device", FieldKind::text, "Block device of this host that an active volume is.",
+     [](const Row& r) -> Cell {
+         return activation_of(r) == nullptr ? Cell() : Cell(activation_of(r)->device);
+     },
+     needs_servers},
     {"clients", "Clients", FieldKind::number, "Clients connected to an active volume.",
      [](const Row& r) -> Cell {
          return activation_of(r) == nullptr ? Cell() : number_cell(activation_of(r)->clients);

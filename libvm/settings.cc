@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/assert.h"
+#include "libvm/device_policy.h"
 #include "libvm/nbd_access.h"
 #include "libvm/sizes.h"
 
@@ -29,7 +30,23 @@ Result<> check_access(std::string_view text) {
     return {};
 }
 
+Result<> check_export(std::string_view text) {
+    TRY(ExportKinds::parse(text));
+    return {};
+}
+
 constexpr SettingSpec table[] = {
+    {"activation.export",
+     Type::text,
+     "\"nbd\"",
+     Scope::volume,
+     "How an active volume is reached: nbd, by clients; ublk or nbd-kernel, as a block device of "
+     "this host; two of them, as in \"nbd,ublk\"; auto, as ublk where the kernel has it and else "
+     "as nbd. tvchange -ay --export sets it.",
+     0,
+     0,
+     {},
+     check_export},
     {"activation.idle_timeout", Type::number, "10", Scope::system,
      "Seconds until a pool's server that nobody asked to activate anything ends.", 1, day},
     {"activation.skip_snapshots", Type::flag, "true", Scope::pool,
@@ -66,6 +83,16 @@ constexpr SettingSpec table[] = {
      "Percent of the metadata in use at which the pool's server extends them, or before "
      "what the pool keeps for freeing is touched, a quarter, 4 MiB at most; 100: never.",
      50, 100},
+    {"devices.connections", Type::number, "4", Scope::volume,
+     "Connections of the kernel's NBD client to the pool's server.", 1, 64},
+    {"devices.dead_timeout", Type::number, "30", Scope::volume,
+     "Seconds that the kernel's NBD client holds requests back once its server is gone, before "
+     "they "
+     "fail.",
+     0, day},
+    {"devices.user_copy", Type::flag, "true", Scope::volume,
+     "A ublk device's data are copied by the server where the kernel lets it, and only then take "
+     "memory; false: by the driver."},
     {"events.hook", Type::strings, "[]", Scope::pool,
      "Program and arguments to run for each event, without a shell; the event is in THINVOL_* "
      "variables and, as JSON, on standard input. Empty: none."},

@@ -362,9 +362,11 @@ Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, cons
     TRY(std::move(transaction).commit());
     sync_log(session, group, result);
     if (volume.kind == LvKind::thin) {
-        if (auto told = ask_if_served(session.environment, pool, new_request(RefreshRequest{}));
-            !told)
-            result.warnings.push_back(told.error().text);
+        const auto told = ask_if_served(session.environment, pool, new_request(RefreshRequest{}));
+        if (!told) result.warnings.push_back(told.error().text);
+        else if (*told)
+            result.warnings.insert(result.warnings.end(), (*told)->warnings.begin(),
+                                   (*told)->warnings.end());
     }
     return result;
 }
@@ -376,8 +378,8 @@ Result<VolumeResult> announce_change(Session& session, const GroupRow& group) {
 }
 
 Result<VolumeResult> activate(Session& session, const GroupRow& group, const PoolRow& pool,
-                              const std::vector<std::int64_t>& lv_ids) {
-    return result_of(ask_server(session, group, pool, new_request(ActivateRequest{lv_ids})));
+                              const std::vector<std::int64_t>& lv_ids, const std::string& how) {
+    return result_of(ask_server(session, group, pool, new_request(ActivateRequest{lv_ids, how})));
 }
 
 Result<VolumeResult> deactivate(Session& session, const PoolRow& pool,

@@ -21,7 +21,7 @@ prove() {
 }
 
 if [ "${1:-}" = --one ]; then prove "$2"; exit; fi
-[ $# -gt 0 ] || set -- round_trips lvm2_pool lock_step messages  # the longest first
+[ $# -gt 0 ] || set -- round_trips lvm2_pool ublk kernel_nbd lock_step messages  # the longest first
 for job; do
   [ -x "$here/jobs/$job" ] || {
     echo "$0: no job '$job'; there are:" "$(ls "$here/jobs")" >&2
