@@ -18,17 +18,16 @@ bool holds(const std::string& mount_point, const std::filesystem::path& path) {
 
 // What is mounted on this host of the origins, while the snapshots are taken. Not the file system
 // that this command itself writes to.
-Result<FrozenMounts> freeze(Invocation& call, const Session& session, const PoolRow& pool,
+Result<FrozenMounts> freeze(Invocation& call, const Session& session,
                             const std::vector<FoundThin>& origins) {
     std::vector<std::string> mounts;
     if (call.has("no-freeze") || session.environment.rehearsal) return FrozenMounts::freeze(mounts);
-    const auto status = TRY(ask_if_served(session.environment, pool, new_request(StatusRequest{})));
-    for (const ActiveVolume& active : status ? status->active : std::vector<ActiveVolume>()) {
-        const bool asked = std::any_of(origins.begin(), origins.end(), [&](const FoundThin& o) {
-            return o.thin.lv.id == active.lv_id;
-        });
-        if (!asked || active.device.empty()) continue;
-        for (const std::string& point : file_systems_on(active.device)) {
+    for (const FoundThin& origin : origins) {
+        std::error_code none;
+        const std::string node = std::filesystem::read_symlink(
+            session.environment.device_dir / origin.group.name / origin.thin.lv.name, none);
+        if (none) continue;
+        for (const std::string& point : file_systems_on(node)) {
             if (!holds(point, session.environment.state_dir)) mounts.push_back(point);
             else call.warn(fmt::format("{} holds the catalog, and is not frozen.", point));
         }
@@ -41,7 +40,7 @@ Result<FrozenMounts> freeze(Invocation& call, const Session& session, const Pool
 Result<VolumeResult> create_frozen(Invocation& call, Session& session, const PoolRow& pool,
                                    const std::vector<FoundThin>& origins,
                                    const MakeVolumesRequest& wanted) {
-    const FrozenMounts frozen = TRY(freeze(call, session, pool, origins));
+    const FrozenMounts frozen = TRY(freeze(call, session, origins));
     return create_volumes(session, origins.front().group, pool, wanted);
 }
 

@@ -20,9 +20,7 @@ std::string_view name_of(DeviceKind kind) {
 Result<ExportKinds> ExportKinds::parse(std::string_view text) {
     const Error wrong(
         Errc::invalid_argument,
-        fmt::format("\"{}\" is not nbd, ublk, nbd-kernel, nbd and one of these two as "
-                    "in nbd,ublk, or auto",
-                    text));
+        fmt::format("\"{}\" is not nbd, ublk, nbd-kernel, nbd,ublk, nbd,nbd-kernel or auto", text));
     ExportKinds kinds;
     if (text == "auto") {
         kinds.automatic = true;

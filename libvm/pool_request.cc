@@ -24,7 +24,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResizeVolumeRequest, lv_id, size)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExtendPoolRequest, data, metadata, pv_ids, data_before,
                                    metadata_before)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MergeRequest, lv_id, keep)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ActivateRequest, lv_ids, how)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids, how)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MovePieceRequest, job_id)
@@ -51,12 +51,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(IoRates, read_ios, read_bytes, w
                                                 write_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ActiveVolume, lv_id, clients, mapped_blocks, uri,
                                                 io, rates, device)
-// A server that is older than the command does not say all of it.
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PoolAnswer, warnings, names, mode, trouble,
-                                                needs_check, transaction_id, data_blocks, data_used,
-                                                metadata_blocks, metadata_used, flushes, commits,
-                                                pid, writes_wait_for_space, active, pause_ms,
-                                                events, bytes_following)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolAnswer, warnings, names, mode, trouble, needs_check,
+                                   transaction_id, data_blocks, data_used, metadata_blocks,
+                                   metadata_used, flushes, commits, pid, writes_wait_for_space,
+                                   active, pause_ms, events, bytes_following)
 void to_json(nlohmann::json& j, const StatusRequest&) { j = nlohmann::json::object(); }
 void from_json(const nlohmann::json&, StatusRequest&) {}
 void to_json(nlohmann::json& j, const RefreshRequest&) { j = nlohmann::json::object(); }

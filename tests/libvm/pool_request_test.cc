@@ -277,7 +277,7 @@ TEST_CASE("text that is no answer is refused") {
 
 TEST_CASE("an answer without one of its fields, or with a wrong one, is refused") {
     const auto good = nlohmann::json::parse(to_json(Result<PoolAnswer>(sample_answer())));
-    REQUIRE(good.at("answer").size() == 17);
+    REQUIRE(good.at("answer").size() == 18);
     for (const auto& [name, value] : good.at("answer").items()) {
         CAPTURE(name);
         auto without = good;
