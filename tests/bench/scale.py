@@ -60,6 +60,7 @@ def measure(server, options, results, row, value, connections=1):
     for _ in range(options.rounds):
         result = load("read", 4096, max(1, 32 // connections), connections=connections)
         results.add(row, value, result["rate"])
+        results.add(f"{row}, CPU", value, result["cpu"] * 1e6)
     results.add(f"{row}, peak MiB", value, peak_memory(server.pid()))
 
 
@@ -112,11 +113,12 @@ def main():
             server.activate()
             measure(server, options, results, "mappings", f"{millions} million")
         with_pool(blocks * CHUNK, blocks * CHUNK, mapped)
-    print("| 4 KiB random read, qd 32 | | thousand a second | server's peak MiB |")
-    print("|---|---|---:|---:|")
+    print("| 4 KiB random read, qd 32 | | thousand a second | server's CPU, us each | peak MiB |")
+    print("|---|---|---:|---:|---:|")
     for row in ("clients", "volumes in use", "pool", "mappings"):
         for value in results.rows[row]:
             print(f"| {row} | {value} | {results.of(row, value) / 1e3:.0f} "
+                  f"| {results.of(row + ', CPU', value):.1f} "
                   f"| {results.of(row + ', peak MiB', value):.0f} |")
 
 
