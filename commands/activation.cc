@@ -3,6 +3,7 @@
 #include <map>
 
 #include "libvm/autoactivation.h"
+#include "libvm/left_devices.h"
 
 namespace thinvol {
 namespace {
@@ -40,6 +41,13 @@ Result<std::vector<PoolBatch>> by_pool(Session& session, const std::vector<Found
     return all;
 }
 
+// Of a pool whose server was killed and that no other can serve.
+Result<> give_up_devices(Invocation& call, Session& session, const PoolRow& pool) {
+    for (const auto& node : TRY(give_up_left_devices(session.environment, pool.lv.uuid)))
+        call.warn(fmt::format("{} is removed; whoever uses it gets errors.", node));
+    return {};
+}
+
 int change_activation(Invocation& call, Session& session, std::vector<FoundThin> volumes) {
     const bool on = call.value("activate") != "n";
     if (on) {
@@ -52,12 +60,14 @@ int change_activation(Invocation& call, Session& session, std::vector<FoundThin>
     const std::string how = call.has("export") ? call.value("export") : "";
     int status = exit_ok;
     for (const PoolBatch& batch : TRY_OR_FAIL(call, by_pool(session, volumes))) {
-        auto done = on ? activate(session, batch.group, batch.pool, batch.lv_ids, how)
+        auto done = on ? activate(session, batch.group, batch.pool, {batch.lv_ids, how})
                        : deactivate(session, batch.pool, batch.lv_ids);
         if (!done) {
-            if (!on && done.error().code == Errc::busy && call.has("force"))
+            const bool force = !on && call.has("force");
+            if (force && done.error().code == Errc::busy)
                 done.error().text +=
                     "; that has to end first: -f would lose what it has not written yet";
+            else if (force && give_up_devices(call, session, batch.pool)) continue;
             status = call.fail(done.error());
             continue;
         }

@@ -41,7 +41,8 @@ imported or moved, or is a block device, the server stays as it is and the comma
 
 With --export a volume is reached in another way, from then on too: ublk and nbd-kernel make it a
 block device of this host, with a link below /dev/thinvol, and want root and that driver in the
-kernel; nbd,ublk is both, auto is ublk where the kernel has it and else nbd. A device that is
+kernel; ublk also goes without root, where root lets others open /dev/ublk-control. nbd,ublk is
+both, auto is ublk where the kernel has it and else nbd. A device that is
 mounted or open is never taken away: -an says who uses it. What goes by NBD and by the device at
 once is one volume, but the kernel keeps blocks of a device in memory, and shows them to who reads
 there without O_DIRECT.
@@ -85,7 +86,13 @@ instant, from a snapshot that goes afterwards. Formats other than raw are writte
 tools.)"},
     Described{"tvextend",
               R"(A volume's new space is unmapped and reads as zeroes. A pool takes extents from its
-group; writes that wait for room in a full pool go on. Both may be in use.)"},
+group; writes that wait for room in a full pool go on. Both may be in use.
+
+With -r the file system that is on the volume's block device grows too: ext2, ext3 and ext4 by
+resize2fs, mounted or not, XFS by xfs_growfs. An inactive volume is activated for the time of that,
+with a device (a command that is killed may leave it so); one that is active without a device is
+refused, for who reaches it by NBD has its file system. What cannot be is refused before anything
+changes. With the size that the volume has already, only the file system follows.)"},
     Described{"tvgcfgbackup",
               R"(Every change of a group is kept by itself too, for thirty days and at most ten
 files; this writes the state of now to a file of one's own.)"},
@@ -98,7 +105,8 @@ tvgreconcile settles.)"},
 policy says where new extents are taken: contiguous, cling, or anywhere.)"},
     Described{"tvgck",
               R"(Labels, logs, segments and the catalog are compared; what is missing, shrunk,
-copied or foreign is named. Nothing is changed. The exit status is 5 where something is wrong.)"},
+copied or foreign is named. Nothing is changed, but that a log without a first record, as a killed
+command leaves it, gets one. The exit status is 5 where something is wrong.)"},
     Described{"tvgcreate",
               R"(Files and block devices become physical volumes: each gets a label, and the first
 two a copy of the group's records. What was on them before is lost; a file system or another's label
@@ -171,7 +179,12 @@ must be free at its end.)"},
 rows are selected.)"},
     Described{"tvreduce",
               R"(What lies behind the new end is unmapped and given back to the pool; growing again
-shows zeroes. What is stored there is lost, so it is asked about. Pools do not shrink.)"},
+shows zeroes. What is stored there is lost, so it is asked about. Pools do not shrink.
+
+With -r the file system shrinks first, then the volume, and nothing is lost or asked: ext2, ext3 and
+ext4, checked by e2fsck -f, which must not be mounted. XFS cannot shrink. If resize2fs fails, or the
+command is killed, the volume stays as it was. An inactive volume is activated for the time of
+that, with a device.)"},
     Described{"tvremove",
               R"(Blocks that nothing else maps go back to the pool. Snapshots of a volume that is
 removed stay, without an origin. A pool goes with all volumes in it. A volume that a client has open
@@ -208,8 +221,15 @@ nothing else maps. Both read the pool's metadata, and take the time that this ta
               R"(A snapshot is a thin volume of its own that shares all blocks with its origin until
 either is written. It is made at one instant, of what was written so far, in use or not. A file
 system that is mounted on this host from the volume's block device is frozen for that instant, so
-that the snapshot is as if it had been unmounted; --no-freeze leaves it alone. The snapshot is
-flagged to be skipped by activation: its file system has the same identity as the origin's.)"},
+that the snapshot is as if it had been unmounted. Where a guest has the file system, the settings
+hooks.freeze and hooks.thaw name programs that have it do the same; they are run by this command, as
+its user. All volumes of --group are frozen first, the thaw follows when the snapshots are made, or
+this command was killed. --no-freeze leaves all that out.
+
+The snapshot is flagged to be skipped by activation: its file system has the same identity as the
+origin's. With --new-uuid it has one of its own, and can be mounted beside it: the snapshot is
+activated for a moment as a block device, its journal is replayed (XFS is mounted for that, where
+nobody else sees it), and tune2fs or xfs_admin changes it. If that fails, there is no snapshot.)"},
     Described{"tvtrim",
               R"(Tells the devices under a pool which of its blocks are free, as fstrim does for a
 file system. A file gets holes there.)"},

@@ -1,5 +1,6 @@
 #include "commands/resize.h"
 
+#include "commands/file_system_resize.h"
 #include "commands/lookup.h"
 #include "commands/sizing.h"
 #include "commands/warnings.h"
@@ -36,20 +37,6 @@ void say_changed(Invocation& call, const GroupRow& group, const std::string& nam
              format_size_long(bytes_of(group, after)), after);
 }
 
-// A file system's tools want a block device, and a volume is reached by NBD.
-Error no_block_device(const std::string& name, ResizeDirection direction) {
-    const char* way_out =
-        direction == ResizeDirection::shrink
-            ? "make the file system smaller where it is attached (resize2fs DEVICE SIZE; XFS "
-              "cannot be), then use tvreduce without --resizefs"
-            : "leave --resizefs out, then let the file system grow where it is attached "
-              "(resize2fs DEVICE, xfs_growfs MOUNTPOINT)";
-    return {Errc::unsupported,
-            fmt::format("{} is reached by NBD and is no block device here, which the tools of "
-                        "ext4 and XFS need: {}",
-                        name, way_out)};
-}
-
 Result<> resize_thin(Invocation& call, Session& session, const FoundThin& found,
                      ResizeDirection direction) {
     const Extents before = extents_of(found.group, found.thin.size);
@@ -57,8 +44,9 @@ Result<> resize_thin(Invocation& call, Session& session, const FoundThin& found,
     const PoolRow pool = TRY(session.catalog.pool(found.thin.pool_id));
     const Bytes size = TRY(volume_size(found.group, pool, bytes_of(found.group, wanted)));
     const Extents after = extents_of(found.group, size);
-    TRY(check_direction(direction, before, after));
-    if (after < before) {
+    const bool with_file_system = call.has("resizefs");
+    if (!with_file_system || after != before) TRY(check_direction(direction, before, after));
+    if (after < before && !with_file_system) {
         const bool sure =
             call.has("force") ||
             call.confirm(fmt::format("WARNING: Reducing active or inactive logical volume to {}: "
@@ -69,11 +57,13 @@ Result<> resize_thin(Invocation& call, Session& session, const FoundThin& found,
             return Error(Errc::busy,
                          fmt::format("Logical volume {} NOT reduced.", found.full_name()));
     }
-    for (const auto& warning : TRY(resize_volume(session, found.group, found.thin, size)).warnings)
-        call.warn(warning);
+    const VolumeResult done = with_file_system
+                                  ? TRY(resize_with_file_system(session, found, size))
+                                  : TRY(resize_volume(session, found.group, found.thin, size));
+    for (const auto& warning : done.warnings) call.warn(warning);
     const auto config = after > before ? config_for_warnings(call, session, pool) : std::nullopt;
     if (config) warn_of_overcommitment(call, session, *config, found.group, pool);
-    say_changed(call, found.group, found.full_name(), before, after);
+    if (after != before) say_changed(call, found.group, found.full_name(), before, after);
     return {};
 }
 
@@ -163,12 +153,9 @@ int resize(Invocation& call, ResizeDirection direction) {
         return call.usage("Size may not be positive.");
     Session session = TRY_OR_FAIL(call, call.session());
     const FoundVolume found = TRY_OR_FAIL(call, find_volume(session, call.operands().front()));
-    if (call.has("resizefs")) {
-        if (found.lv.kind == LvKind::pool)
-            return call.usage(fmt::format("{} is a pool: it holds volumes, not a file system.",
-                                          found.full_name()));
-        return call.fail(no_block_device(found.full_name(), direction));
-    }
+    if (call.has("resizefs") && found.lv.kind == LvKind::pool)
+        return call.usage(
+            fmt::format("{} is a pool: it holds volumes, not a file system.", found.full_name()));
     if (found.lv.kind == LvKind::pool) {
         if (direction == ResizeDirection::shrink) {
             return call.fail(

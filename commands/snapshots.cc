@@ -5,12 +5,15 @@
 #include <filesystem>
 #include <set>
 
-#include "commands/freezing.h"
 #include "commands/idempotence.h"
 #include "commands/lookup.h"
 #include "commands/warnings.h"
+#include "libvm/borrowed_device.h"
 #include "libvm/config.h"
 #include "libvm/external_origin.h"
+#include "libvm/file_system.h"
+#include "libvm/frozen_volumes.h"
+#include "libvm/private_mount.h"
 
 namespace thinvol {
 namespace {
@@ -70,6 +73,32 @@ Result<bool> is_so(Session& session, const GroupRow& group, const MakeVolumesReq
     return true;
 }
 
+// Of snapshots that were just made. What cannot have one goes again, with all the others.
+Result<> renew_uuids(Session& session, const GroupRow& group, const PoolRow& pool,
+                     const std::vector<std::string>& names) {
+    if (session.environment.rehearsal) return {};
+    RemoveVolumesRequest all{{}, true};
+    const auto renew = [&](const std::string& name) -> Result<> {
+        const ThinRow snapshot = TRY(find_thin(session, group.name + "/" + name)).thin;
+        BorrowedDevice device = TRY(BorrowedDevice::open(session, group, snapshot));
+        const FileSystem present = TRY(FileSystem::find(device.node()));
+        TRY(present.check_uuid_changeable());
+        TRY(present.renew_uuid(mount_place(session.environment)));
+        return device.give_back();
+    };
+    Result<> outcome;
+    for (const std::string& name : names) {
+        all.lv_ids.push_back(TRY(session.catalog.find_lv(group, name)).id);
+        if (outcome) outcome = within(fmt::format("a new UUID for {}", name), renew(name));
+    }
+    if (outcome) return outcome;
+    const auto removed = remove_volumes(session, group, pool, all);
+    return Error(outcome.error().code,
+                 fmt::format("{}; {}", outcome.error().text,
+                             removed ? "no snapshot was made"
+                                     : "the snapshot is left: " + removed.error().text));
+}
+
 // A thin volume is an origin within its own pool: then it is a snapshot like any other.
 Result<> check_same_pool(const Invocation& call, Session& session, const FoundThin& origin) {
     const FoundPool pool = TRY(find_pool(session, call.value("thinpool")));
@@ -123,8 +152,10 @@ int make_snapshots(Invocation& call, const std::vector<std::string>& operands,
     const MakeVolumesRequest wanted = TRY_OR_FAIL(call, wanted_of(call, session, origins, skip));
     if (call.has(idempotent_option.name) && TRY_OR_FAIL(call, is_so(session, group, wanted)))
         return exit_ok;
-    const auto made = TRY_OR_FAIL(call, create_frozen(call, session, pool, origins, wanted));
+    const auto made =
+        TRY_OR_FAIL(call, create_frozen(session, group, pool, wanted, !call.has("no-freeze")));
     for (const auto& warning : made.warnings) call.warn(warning);
+    if (call.has("new-uuid")) TRY_OR_FAIL(call, renew_uuids(session, group, pool, made.names));
     for (const std::string& name : made.names) call.say("Logical volume \"{}\" created.", name);
     warn_of_space(call, config, group.name + "/" + pool.lv.name, made.pool);
     if (skip) {

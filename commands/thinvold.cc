@@ -15,6 +15,7 @@
 #include "engine/base/unique_fd.h"
 #include "libvm/pool_server.h"
 #include "libvm/succession.h"
+#include "libvm/ublk_owner.h"
 
 namespace {
 
@@ -54,12 +55,18 @@ int main(int argc, char** argv) {
     constexpr const char* succeed_option = "--succeed=";
     ServerStart how;
     std::string pool;
+    constexpr std::string_view give_option = "--give-ublk=";
+    if (argc == 2 && std::string_view(argv[1]).starts_with(give_option)) {
+        const auto given = give_ublk_node(argv[1] + give_option.size());
+        if (!given) std::cerr << "thinvold: " << given.error().text << '\n';
+        return given ? 0 : 5;
+    }
     for (int i = 1; i < argc; ++i) {
         if (std::strncmp(argv[i], ready_option, std::strlen(ready_option)) == 0)
             ready_fd = std::atoi(argv[i] + std::strlen(ready_option));
         else if (std::strncmp(argv[i], succeed_option, std::strlen(succeed_option)) == 0)
             how.succeed = std::atoi(argv[i] + std::strlen(succeed_option));
-        else if (std::strcmp(argv[i], can_succeed_option) == 0) return 0;
+        else if (can_succeed(argv[i])) return 0;
         else if (std::strcmp(argv[i], "--restore") == 0) how.restore = true;
         else pool = argv[i];
     }

@@ -17,7 +17,8 @@ constexpr OptionSpec options[] = {
     {"export", 0, Value::export_kinds,
      "With -ay: how the volumes are reached, now and from now on: by NBD, as a block device, "
      "both."},
-    {"force", 'f', Value::none, "With -an: say what has to end first; no use is cut off."},
+    {"force", 'f', Value::none,
+     "With -an: say what has to end first; and remove devices that no server can go on with."},
     {"all", 0, Value::none, "The volumes of all groups."},
     {"setautoactivation", 0, Value::yes_no, "Whether -aay activates the volumes."},
     {"ignoreactivationskip", 'K', Value::none,

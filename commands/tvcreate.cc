@@ -74,7 +74,7 @@ Result<> make_volume(Invocation& call, Session& session, const GroupRow& group,
     call.say("Logical volume \"{}\" created.", made.names.front());
     if (call.has("activate") && call.value("activate") != "n") {
         const LvRow lv = TRY(session.catalog.find_lv(group, made.names.front()));
-        TRY(activate(session, group, pool, {lv.id}, {}));
+        TRY(activate(session, group, pool, {{lv.id}}));
     }
     return {};
 }

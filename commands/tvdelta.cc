@@ -39,11 +39,14 @@ class XmlWriter {
 public:
     XmlWriter(Invocation& call, bool verbose) : call_(call), verbose_(verbose) {}
     void begin(const Superblock& sb, ThinId left, ThinId right) {
+        const std::string held = sb.held_root == MetadataBlock(0)
+                                     ? ""
+                                     : fmt::format(R"( metadata_snap="{}")", sb.held_root);
         text_ = fmt::format(R"(<superblock uuid="" time="{}" transaction="{}" data_block_size="{}")"
-                            R"( nr_data_blocks="{}">)"
+                            R"( nr_data_blocks="{}"{}>)"
                             "\n  <diff left=\"{}\" right=\"{}\">\n",
                             sb.time, sb.transaction_id, sb.data_block_size,
-                            sb.data_space_map.blocks, left, right);
+                            sb.data_space_map.blocks, held, left, right);
     }
     Result<> add(const DeltaRun& run) {
         if (verbose_) add_range(run);

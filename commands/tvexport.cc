@@ -14,6 +14,7 @@ namespace {
 constexpr OptionSpec options[] = {
     {"format", 'f', Value::image_format, "Of the image; raw unless given."},
     {"force", 0, Value::none, "Replace a file that is there without asking."},
+    {"no-freeze", 0, Value::none, "Do not hold an active volume still, as tvsnapshot does."},
 };
 constexpr OperandSpec operands[] = {
     {"VG/Thin", Value::thin, "The volume, active or not."},
@@ -42,10 +43,12 @@ Result<> export_one(Invocation& call) {
     auto target = TRY(open_target(call, from));
     Progress progress(call);
     Bytes shown{};
-    const ExportHooks hooks{Interruption::came, [&](Bytes done) {
+    const ExportHooks hooks{Interruption::came,
+                            [&](Bytes done) {
                                 progress.add((done - std::exchange(shown, done)).n >> 10,
                                              from.thin.size.n >> 10);
-                            }};
+                            },
+                            !call.has("no-freeze")};
     const ExportResult done = TRY(
         within(from.full_name(), export_volume(session, from.group, from.thin, *target, hooks)));
     for (const auto& warning : done.warnings) call.warn(warning);

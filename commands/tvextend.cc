@@ -10,13 +10,14 @@ constexpr OptionSpec options[] = {
     {"poolmetadatasize", 0, Value::size, "Size of a pool's metadata."},
     {"use-policies", 0, Value::none,
      "Extend the pool as its server would: the settings autoextend."},
-    {"resizefs", 'r', Value::none, "Resize the file system as well; it must be on a block device."},
+    {"resizefs", 'r', Value::none, "The file system on it grows as well: ext2 to ext4 and XFS."},
 };
 constexpr OperandSpec operands[] = {
     {"VG/LV", Value::volume, "Thin volume or pool."},
     {"PV", Value::physical_volume, "Physical volumes to take a pool's extents from.", false, true},
 };
-constexpr std::string_view examples[] = {"tvextend -L +10g vg0/root", "tvextend -l +50%LV vg0/root",
+constexpr std::string_view examples[] = {"tvextend -r -L +10g vg0/root",
+                                         "tvextend -l +50%LV vg0/root",
                                          "tvextend -L +100g --poolmetadatasize +64m vg0/pool0"};
 constexpr Conflict conflicts[] = {{"size", "extents"},
                                   {"use-policies", "size"},

@@ -14,10 +14,11 @@ constexpr OperandSpec operands[] = {
 int check_one(Invocation& call, Session& session, const std::string& name) {
     const GroupRow group = TRY_OR_FAIL(call, session.catalog.find_group(name));
     const auto found = TRY_OR_FAIL(call, check_group(session, group));
-    for (const std::string& text : found)
+    for (const std::string& text : found.mended) call.say("{}: {}", name, text);
+    for (const std::string& text : found.wrong)
         call.fail(Error(Errc::corrupt, fmt::format("{}: {}", name, text)));
-    if (found.empty() && call.has("verbose")) call.say("Volume group \"{}\" is sound.", name);
-    return found.empty() ? exit_ok : exit_failed;
+    if (found.wrong.empty() && call.has("verbose")) call.say("Volume group \"{}\" is sound.", name);
+    return found.wrong.empty() ? exit_ok : exit_failed;
 }
 
 int run(Invocation& call) {
@@ -37,7 +38,7 @@ constexpr CommandSpec tvgck{
     .summary = "Check volume groups: physical volumes, labels, logs, catalog and pools.",
     .operands = operands,
     .run = run,
-    .test_mode = TestMode::harmless};
+    .test_mode = TestMode::rehearsed};
 static_assert(well_formed(tvgck));
 
 }  // namespace thinvol

@@ -36,13 +36,17 @@ int show_groups(Invocation& call) {
     return exit_ok;
 }
 
-// The catalog follows a physical volume that was moved; a copy of one is named.
-int follow(Invocation& call, const ScannedPv& pv) {
+// The catalog follows physical volumes that were moved; a copy of one is named.
+int follow(Invocation& call, const std::vector<ScannedPv>& pvs) {
     Session session = TRY_OR_FAIL(call, call.session());
-    const auto known = TRY_OR_FAIL(call, session.catalog.lookup_pv(uuid_text(pv.label.pv)));
-    if (!known || known->path == pv.path) return exit_ok;
-    TRY_OR_FAIL(call, set_pv_path(session, *known, pv.path));
-    call.say("Physical volume \"{}\" moved to \"{}\"", known->path, pv.path);
+    std::vector<MovedPv> moves;
+    for (const ScannedPv& pv : pvs) {
+        const auto known = TRY_OR_FAIL(call, session.catalog.lookup_pv(uuid_text(pv.label.pv)));
+        if (known && known->path != pv.path) moves.push_back({*known, pv.path});
+    }
+    TRY_OR_FAIL(call, set_pv_paths(session, moves));
+    for (const auto& [pv, path] : moves)
+        call.say("Physical volume \"{}\" moved to \"{}\"", pv.path, path);
     return exit_ok;
 }
 
@@ -50,8 +54,9 @@ int follow(Invocation& call, const ScannedPv& pv) {
 int show_pvs(Invocation& call) {
     auto catalog = TRY_OR_FAIL(call, Catalog::open_existing(call.environment()));
     int status = exit_ok;
+    std::vector<ScannedPv> ours;
     for (const std::string& path : call.operands()) {
-        const auto pv = scan_pv(file_opener(), path, LockKind::shared);
+        auto pv = scan_pv(file_opener(), path, LockKind::shared);
         if (!pv) {
             status = call.fail(pv.error());
             continue;
@@ -61,9 +66,9 @@ int show_pvs(Invocation& call) {
         call.say("{}: physical volume {} of volume group \"{}\", {}", pv->path,
                  grouped_uuid(uuid_text(pv->label.pv)), pv->label.group_name,
                  here ? "of this environment" : "of another environment");
-        if (here) status = std::max(status, follow(call, *pv));
+        if (here) ours.push_back(*std::move(pv));
     }
-    return status;
+    return ours.empty() ? status : std::max(status, follow(call, ours));
 }
 
 int run(Invocation& call) {

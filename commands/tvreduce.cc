@@ -8,12 +8,13 @@ constexpr OptionSpec options[] = {
     {"size", 'L', Value::size, "Smaller size, or -size."},
     {"extents", 'l', Value::extents, "The same in extents or percent."},
     {"force", 'f', Value::none, "Do not ask before making a volume smaller.", true},
-    {"resizefs", 'r', Value::none, "Resize the file system as well; it must be on a block device."},
+    {"resizefs", 'r', Value::none,
+     "The file system on it shrinks first: ext2 to ext4, not mounted."},
 };
 constexpr OperandSpec operands[] = {
     {"VG/LV", Value::volume, "Thin volume or pool."},
 };
-constexpr std::string_view examples[] = {"tvreduce -L -1g vg0/root"};
+constexpr std::string_view examples[] = {"tvreduce -r -L -1g vg0/root"};
 constexpr Conflict conflicts[] = {{"size", "extents"}};
 
 int run(Invocation& call) { return resize(call, ResizeDirection::shrink); }

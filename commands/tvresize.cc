@@ -9,7 +9,7 @@ constexpr OptionSpec options[] = {
     {"extents", 'l', Value::extents, "The same in extents or percent."},
     {"poolmetadatasize", 0, Value::size, "Size of a pool's metadata."},
     {"force", 'f', Value::none, "Do not ask before making a volume smaller.", true},
-    {"resizefs", 'r', Value::none, "Resize the file system as well; it must be on a block device."},
+    {"resizefs", 'r', Value::none, "The file system on it follows, as with tvextend or tvreduce."},
 };
 constexpr OperandSpec operands[] = {
     {"VG/LV", Value::volume, "Thin volume or pool."},

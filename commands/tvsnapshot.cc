@@ -15,12 +15,16 @@ constexpr OptionSpec options[] = {
     {"setactivationskip", 'k', Value::yes_no,
      "Whether its activation is skipped without -K; y unless set otherwise."},
     {"no-freeze", 0, Value::none,
-     "Do not hold a file system still that is mounted of it on this host, as is done otherwise."},
+     "Do not hold still what is mounted of it on this host, nor run its hooks, as is done "
+     "otherwise."},
+    {"new-uuid", 0, Value::none,
+     "Give the snapshot's file system a UUID of its own: ext2 to ext4, and XFS."},
     addtag_option,
     idempotent_option,
     {"size", 'L', Value::size, "Refused: a thin snapshot has no size of its own."},
     {"extents", 'l', Value::extents, "Refused, as --size."},
 };
+constexpr Conflict conflicts[] = {{"new-uuid", "permission"}};
 constexpr OperandSpec operands[] = {
     {"VG/Thin", Value::thin,
      "Thin volume to take the snapshot of; it may be in use. With --group several of them, also a "
@@ -28,7 +32,7 @@ constexpr OperandSpec operands[] = {
      true, true},
 };
 constexpr std::string_view examples[] = {
-    "tvsnapshot -n before-upgrade vg0/root",
+    "tvsnapshot -n before-upgrade vg0/root", "tvsnapshot --new-uuid -n twin vg0/root",
     "tvsnapshot --group -n {origin}-{time} vg0/data vg0/journal"};
 
 int run(Invocation& call) {
@@ -44,6 +48,7 @@ constexpr CommandSpec tvsnapshot{
     .summary = "Create a snapshot of a thin volume, or of several at one instant.",
     .options = options,
     .operands = operands,
+    .conflicts = conflicts,
     .examples = examples,
     .run = run,
     .test_mode = TestMode::rehearsed};

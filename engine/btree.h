@@ -124,7 +124,9 @@ private:
                                            root, max_tree_depth)};
     }
     Result<Frame*> shadow(MetadataBlock at);
+    // Entries that move between nodes stay in order: only keys that the parent knows of do.
     Result<Frame*> shadow_child(Node& parent, std::uint32_t i);
+    static Result<> check_keys(const Frame& frame, std::uint64_t first, std::uint64_t last);
     static bool full(const NodeView& node, std::uint64_t key) {
         if (node.entries() < node.max_entries()) return false;
         return !node.is_leaf() || !node.has(node.lower_bound(key), key);
@@ -192,11 +194,7 @@ Result<bool> BTree<Value>::visit_node(MetadataBlock at, KeyRange wanted, KeyRang
     Frame* frame = TRY(tm_.read(at, Value::kind));
     const NodeView node(frame->bytes);
     const std::uint32_t n = node.entries();
-    if (n > 0 && (node.key(0) < legal.begin || node.key(n - 1) > legal.end)) {
-        return Error(Errc::corrupt,
-                     fmt::format("metadata block {}: keys {} to {}, its parent says {} to {}", at,
-                                 node.key(0), node.key(n - 1), legal.begin, legal.end));
-    }
+    TRY(check_keys(*frame, legal.begin, legal.end));
     if (node.is_leaf()) {
         for (std::uint32_t i = node.lower_bound(wanted.begin); i < n && node.key(i) < wanted.end;
              ++i) {
@@ -210,6 +208,16 @@ Result<bool> BTree<Value>::visit_node(MetadataBlock at, KeyRange wanted, KeyRang
         if (!TRY(visit_node(node.child(i), wanted, child, visit, depth + 1))) return false;
     }
     return true;
+}
+
+template <class Value>
+Result<> BTree<Value>::check_keys(const Frame& frame, std::uint64_t first, std::uint64_t last) {
+    const NodeView node(frame.bytes);
+    const std::uint32_t n = node.entries();
+    if (n == 0 || (node.key(0) >= first && node.key(n - 1) <= last)) return {};
+    return Error(Errc::corrupt,
+                 fmt::format("metadata block {}: keys {} to {}, its parent says {} to {}", frame.at,
+                             node.key(0), node.key(n - 1), first, last));
 }
 
 // --- inserting -----------------------------------------------------------------------------------
@@ -231,6 +239,8 @@ template <class Value>
 Result<Frame*> BTree<Value>::shadow_child(Node& parent, std::uint32_t i) {
     Frame* child = TRY(shadow(parent.child(i)));
     parent.set_child(i, child->at);
+    TRY(check_keys(*child, parent.key(i),
+                   i + 1 < parent.entries() ? parent.key(i + 1) - 1 : ~0ULL));
     return child;
 }
 

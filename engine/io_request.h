@@ -31,6 +31,11 @@ constexpr bool changes_volume(IoKind kind) {
     return kind == IoKind::write || kind == IoKind::write_zeroes || kind == IoKind::discard;
 }
 
+// What it changes must be read again, whatever comes; what a discard leaves is anybody's guess.
+constexpr bool must_last(IoKind kind) {
+    return kind == IoKind::write || kind == IoKind::write_zeroes;
+}
+
 // Where the bytes of a stretch of a volume come from.
 enum class Backing : std::uint8_t {
     none,       // nowhere: they are zero
@@ -42,6 +47,11 @@ struct VolumeExtent {
     std::uint64_t length;
     Backing backing;
 };
+// Behind the others; a neighbour that is alike takes it in.
+inline void add_extent(std::vector<VolumeExtent>& extents, std::uint64_t length, Backing backing) {
+    if (!extents.empty() && extents.back().backing == backing) extents.back().length += length;
+    else extents.push_back({length, backing});
+}
 
 struct IoRequest {
     IoKind kind = IoKind::read;
@@ -89,6 +99,7 @@ inline constexpr std::size_t lanes_max = 16;
 struct LaneView {
     std::atomic<std::uint64_t> size{0};  // bytes; 0: nothing is to be done without asking
     std::atomic<bool> writes{false};     // (C7) let in
+    std::atomic<bool> unsettled{false};  // (C12) there may be mappings that are not durable
     std::atomic<std::uint32_t> snapshot_time{0};
     struct alignas(64) Count {
         std::atomic<std::uint32_t> n{0};
@@ -104,6 +115,7 @@ struct Volume {
     ThinDevice* device =
         nullptr;  // null: it was lost when the pool's last transactions were dropped
     BlockQueue* external_origin = nullptr;  // what unmapped blocks show, as far as it goes
+    bool outlived = false;                  // (C12) who uses it goes on when this process is killed
     bool lost_changes = false;  // what was acknowledged was dropped: its flushes fail from now on
     Gate gate{};
     LaneView lanes{};

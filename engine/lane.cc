@@ -59,7 +59,9 @@ bool Lane::try_here(IoRequest& request) {
     const std::uint64_t epoch = under_way_.back().epoch;
     const bool may = lanes_.may_begin();
     if (may && (!writes || lanes_.begin_change(number_, volume))) {
-        if (look_up(request)) {
+        // (C12) What it found is durable, or was seen to be unsettled.
+        if (look_up(request) &&
+            !(writes && volume.lanes.unsettled.load(std::memory_order_seq_cst))) {
             send(request);
             return true;
         }
@@ -114,10 +116,7 @@ void Lane::tell(IoRequest& request, const Run& run) {
         if (is_hole) std::memset(run.buffer, 0, run.length);
         return;
     }
-    const Backing backing = is_hole ? Backing::none : Backing::exclusive;
-    std::vector<VolumeExtent>& extents = *request.extents;
-    if (!extents.empty() && extents.back().backing == backing) extents.back().length += run.length;
-    else extents.push_back({run.length, backing});
+    add_extent(*request.extents, run.length, is_hole ? Backing::none : Backing::exclusive);
 }
 
 void Lane::send(IoRequest& request) {

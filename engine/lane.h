@@ -11,6 +11,7 @@
 // Units       bytes of the volume
 // Invariants  (C6) between the lookup and the end of what it found, the lane is in the epoch
 //             (C7) what changes a volume is counted from before its lookup to its end
+//             (C12) what it writes to is durable where who uses the volume outlives the server
 //             done() of a request runs on this thread, inside run_once()
 // Errors      as the pool's
 // Threads     one; made and ended on the pool's, while this one does nothing

@@ -218,6 +218,23 @@ BlockQueue* Pool::busy_origin() {
     return nullptr;
 }
 
+// C12: lanes may write to blocks whose mappings are durable.
+void Pool::settle_volumes() {
+    if (metadata_ == nullptr) return;
+    for (const auto& [id, entry] : volumes_) {
+        Volume& volume = *entry.first;
+        if (volume.lanes.unsettled.load(std::memory_order_relaxed) && volume.device != nullptr &&
+            volume.device->last_change <= metadata_->durable_commit())
+            volume.lanes.unsettled.store(false, std::memory_order_seq_cst);
+    }
+}
+
+void Pool::set_outlived(Volume& volume, bool on) {
+    volume.outlived = on;
+    volume.lanes.unsettled.store(on, std::memory_order_seq_cst);
+    commit_wanted_ = true;
+}
+
 Result<> Pool::settle() {
     commit_if_changed();
     run_until([this] { return mode_ == PoolMode::failed || status().settled; });
@@ -231,13 +248,19 @@ bool Pool::run_commit() {
     bool progress = committer_.run_once(*metadata_);
     if (auto retired = committer_.take_retired(); !retired.empty())
         reclaimer_.add(std::move(retired));
-    if (progress && committer_.idle()) find_space();
+    if (progress && committer_.idle()) {
+        find_space();
+        settle_volumes();
+    }
     constexpr std::size_t large_transaction = 4096;  // dirty metadata blocks: 16 MiB
     if (metadata_->open_frames() > large_transaction) commit_wanted_ = true;
     if (shard_.has_parked() && metadata_->commit_brings_space()) commit_wanted_ = true;
     if (!commit_wanted_ || stalled_ || !committer_.idle()) return progress;
     commit_wanted_ = false;
-    if (!metadata_->changed()) return progress;
+    if (!metadata_->changed()) {
+        settle_volumes();
+        return progress;
+    }
     committer_.start(*metadata_);
     if (apply_ != nullptr && apply_state_ == ApplyState::sealing && !committer_.failed())
         execute_apply();
@@ -561,7 +584,7 @@ void Pool::reload() {
         for (const auto& [id, of] : bounds)
             ignore(metadata_->set_bounds(id, of), "nothing is allocated while it is read-only");
         for (auto& [id, entry] : volumes_) show_to_lanes(*entry.first);
-        std::exchange(lanes_closed_, false);
+        lanes_closed_ = false;
         lanes_.open();
         persist_needs_check();
     } else {

@@ -52,11 +52,11 @@ public:
     void close_volume(Volume& volume);
     void resize_volume(Volume& volume, Bytes size, bool read_only);
     Volume* find_volume(ThinId id);
+    void set_outlived(Volume& volume, bool on);  // (C12)
     // Open or not, until it is removed; bounds of 0 and 0 end it. Reads all the volume's mappings.
     Result<> set_bounds(ThinId id, const SpaceBounds& bounds);
     // How many blocks the volume has of its own; not_found where no bounds are set.
     Result<DataBlocks> own_blocks(ThinId id) const;
-
     void submit(IoRequest& request) { shard_.submit(request); }
     // Refused at once: not_found, exists, busy (a volume to be removed is open), invalid_argument,
     // out_of_space. All else is decided by the commit: after io_error the id on disk tells.
@@ -71,7 +71,6 @@ public:
 
     // Within run_once(), tick() and set_features().
     void on_event(EventSink sink) { on_event_ = std::move(sink); }
-
     const PoolFeatures& features() const { return features_; }
     // At once, in use. busy: only a pool without open volumes begins or ends to ignore discards.
     Result<> set_features(const PoolFeatures& features);
@@ -137,6 +136,7 @@ private:
          const PoolOptions& options);
     bool run_apply();
     bool run_commit();
+    void settle_volumes();
     bool run_failure();
     void reload();
     Result<> validate(const ApplyRequest& request);

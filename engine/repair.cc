@@ -105,10 +105,12 @@ bool Planner::superblock_pair() {
     if (!details_tree_)
         note("the tree of details at metadata block {} is lost", superblock_->details_root);
     return volume_tree_ && details_tree_ && volume_tree_->whole && details_tree_->whole &&
+           volume_tree_->entries.size() == details_tree_->entries.size() &&
            summary_of(*volume_tree_).ids == summary_of(*details_tree_).ids;
 }
 
-// Nodes that are sound, and yet not what the details say: the superblock is older than they.
+// Nodes that are sound, and yet not what the details, of the same volumes, say: the superblock is
+// older than they.
 bool Planner::contradicted() const {
     for (std::size_t i = 0; i < volume_tree_->entries.size(); ++i) {
         const VolumeTree::Entry& entry = volume_tree_->entries[i];

@@ -134,8 +134,9 @@ std::optional<DetailsTree> details_tree(NodeSurvey& survey, MetadataBlock root,
     return tree;
 }
 
+// Of nothing it is 0; of a first 0 it is not.
 void mix(std::uint64_t& hash, std::uint64_t value) {
-    hash = (std::rotl(hash, 23) ^ value) * 0x9e3779b97f4a7c15ULL;
+    hash = (std::rotl(hash, 23) ^ (value + 1)) * 0x9e3779b97f4a7c15ULL;
 }
 
 }  // namespace

@@ -171,7 +171,7 @@ void Shard::begin_read(IoRequest& request) {
             backing = Backing::none;
             if (!tells) std::memset(buffer, 0, to - from);
         }
-        if (tells) tell(request, to - from, backing);
+        if (tells) add_extent(*request.extents, to - from, backing);
     });
     if (--request.parts == 0) finish(request);
 }
@@ -280,12 +280,16 @@ void Shard::begin_flush(IoRequest& request) {
         request.outcome = Error(Errc::io_error, pool_.status().trouble);
         return finished_.push(request);
     }
-    request.flush_ticket = pool_.flusher().request();
+    await_durable(request, pool_.flusher().request());
+}
+
+// C3: a data flush that started after the request came, and the commit of the volume's last change.
+void Shard::await_durable(IoRequest& request, std::uint64_t ticket) {
+    request.flush_ticket = ticket;
     request.flush_commit = request.volume->device->last_change;
     flushes_.push(request);
 }
 
-// C3: a data flush that started after the request came, and the commit of the volume's last change.
 bool Shard::run_flushes() {
     bool progress = false;
     Fifo<IoRequest> waiting = flushes_.take();
@@ -316,9 +320,16 @@ void Shard::fail_request(IoRequest& request, Error error) {
     finish(request);
 }
 
-// All parts have ended. What must be durable goes on as a flush does.
+// All parts have ended. What must be durable goes on as a flush does. C12: where only what maps it
+// must be, as one without a flush of the data.
 void Shard::finish(IoRequest& request) {
     leave_gate(request);
+    const Volume& volume = *request.volume;
+    if (volume.outlived && !request.fua && must_last(request.kind) && request.outcome &&
+        volume.device != nullptr &&
+        volume.device->last_change > pool_.metadata().durable_commit()) {
+        return await_durable(request, 0);
+    }
     if (request.fua && changes_volume(request.kind) && request.outcome && request.length > Bytes(0))
         return begin_flush(request);
     finished_.push(request);

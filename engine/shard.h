@@ -76,10 +76,12 @@ private:
     void begin_write(IoRequest& request);
     void begin_unmap(IoRequest& request);
     void begin_flush(IoRequest& request);
+    // Answered by run_flushes(): after that flush of the data (0: none) and the commit of the
+    // volume's last change.
+    void await_durable(IoRequest& request, std::uint64_t ticket);
     void begin_status(IoRequest& request);
     void status_step(Part& part);
     void tell_unmapped(Part& part, std::uint64_t until);
-    static void tell(IoRequest& request, std::uint64_t length, Backing backing);
     bool zeroes_by_unmapping(IoRequest& request);
     void zero_edge(IoRequest& request, std::uint64_t begin, std::uint64_t end);
     bool enter_gate(IoRequest& request);

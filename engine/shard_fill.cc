@@ -309,7 +309,9 @@ void Shard::insert_mapping(Part& part) {
     if (part.generation != pool_.generation())
         return abandon_block(part, Error(Errc::io_error, pool_.status().trouble));
     ThinMetadata& metadata = pool_.metadata();
-    const auto outcome = metadata.insert(*part.request->volume->device, part.at, part.block);
+    Volume& volume = *part.request->volume;
+    if (volume.outlived) volume.lanes.unsettled.store(true, std::memory_order_seq_cst);
+    const auto outcome = metadata.insert(*volume.device, part.at, part.block);
     if (outcome) {
         part.holds_block = false;
         leave_cell(part);

@@ -11,12 +11,6 @@ constexpr std::uint64_t mappings_a_request = 64 * mappings_a_step;
 
 }  // namespace
 
-void Shard::tell(IoRequest& request, std::uint64_t length, Backing backing) {
-    std::vector<VolumeExtent>& extents = *request.extents;
-    if (!extents.empty() && extents.back().backing == backing) extents.back().length += length;
-    else extents.push_back({length, backing});
-}
-
 // Nothing is waited for but the metadata: each extent is what the open transaction says at one
 // moment between the request's arrival and its end. A write that was answered has its mapping.
 void Shard::begin_status(IoRequest& request) {
@@ -35,10 +29,10 @@ void Shard::tell_unmapped(Part& part, std::uint64_t until) {
     const BlockQueue* origin = request.volume->external_origin;
     const std::uint64_t shown = origin == nullptr ? 0 : to_bytes(origin->size()).n;
     if (at < until && at < shown) {
-        tell(request, std::min(until, shown) - at, Backing::origin);
+        add_extent(*request.extents, std::min(until, shown) - at, Backing::origin);
         at = std::min(until, shown);
     }
-    if (at < until) tell(request, until - at, Backing::none);
+    if (at < until) add_extent(*request.extents, until - at, Backing::none);
     at = std::max(at, until);
 }
 
@@ -60,7 +54,8 @@ void Shard::status_step(Part& part) {
             ++part.filled;
             tell_unmapped(part, at.n * block_bytes_.n);
             const std::uint64_t until = std::min((at.n + 1) * block_bytes_.n, end);
-            tell(request, until - told, found.shared ? Backing::shared : Backing::exclusive);
+            add_extent(*request.extents, until - told,
+                       found.shared ? Backing::shared : Backing::exclusive);
             told = until;
             return true;
         });

@@ -49,6 +49,18 @@ ExportKinds ExportKinds::settled(bool ublk_works) const {
     return kinds;
 }
 
+// How long the kernel's NBD client waits for an answer before it gives up the connection and sends
+// all that was under way on it again. What waits for room in a full pool must have ended by then:
+// carried out twice, it could undo what was written in between. What a killed server had not
+// answered is sent to the next one after that time, so it is no longer than need be. The longest is
+// what the driver can count, in 32 bits of jiffies.
+std::chrono::seconds longest_answer(const PoolRow& pool) {
+    constexpr std::chrono::seconds usual(30);
+    if (pool.error_when_full) return usual;
+    if (pool.no_space_timeout == 0) return std::chrono::days(30);
+    return std::chrono::seconds(pool.no_space_timeout) + usual;
+}
+
 Result<DevicePolicy> DevicePolicy::load(Session& session, const ThinRow& volume) {
     const Config config = TRY(Config::load(session, volume.lv.vg_id, volume.pool_id, volume.lv.id));
     DevicePolicy policy;
@@ -56,6 +68,7 @@ Result<DevicePolicy> DevicePolicy::load(Session& session, const ThinRow& volume)
     policy.user_copy = config.flag("devices.user_copy");
     policy.connections = static_cast<unsigned>(config.number("devices.connections"));
     policy.dead_timeout = std::chrono::seconds(config.number("devices.dead_timeout"));
+    policy.answer_timeout = longest_answer(TRY(session.catalog.pool(volume.pool_id)));
     return policy;
 }
 

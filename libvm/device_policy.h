@@ -38,6 +38,7 @@ struct DevicePolicy {
     // Of the kernel's NBD client.
     unsigned connections = 1;
     std::chrono::seconds dead_timeout{};
+    std::chrono::seconds answer_timeout{};
 
     static Result<DevicePolicy> load(Session& session, const ThinRow& volume);
 };

@@ -59,9 +59,10 @@ Result<Environment> Environment::from_process() {
         env.run_dir = TRY(absolute("THINVOL_RUN_DIR", v));
     if (const auto v = variable("THINVOL_CONFIG_DIR"); !v.empty())
         env.config_dir = TRY(absolute("THINVOL_CONFIG_DIR", v));
+    if (env.run_dir.empty()) env.run_dir = env.state_dir / "run";
+    if (::geteuid() != 0) env.device_dir = env.run_dir / "devices";
     if (const auto v = variable("THINVOL_DEVICE_DIR"); !v.empty())
         env.device_dir = TRY(absolute("THINVOL_DEVICE_DIR", v));
-    if (env.run_dir.empty()) env.run_dir = env.state_dir / "run";
     return env;
 }
 

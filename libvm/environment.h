@@ -31,7 +31,7 @@ struct Environment {
     std::string sqlite_vfs;                             // empty: that of catalog_vfs.h
     std::vector<std::string> config_options{};          // "section.name=value", before all else
     bool rehearsal = false;                             // nothing is to be changed: rehearsal.h
-    std::filesystem::path device_dir = "/dev/thinvol";  // links to volumes' block devices
+    std::filesystem::path device_dir = "/dev/thinvol";  // links to devices; others: in run_dir
 
     // From the process's environment variables and user. Creates nothing.
     static Result<Environment> from_process();
@@ -49,6 +49,14 @@ struct Environment {
     }
     std::filesystem::path nbd_socket(const std::string& pool_uuid) const {
         return run_dir / (pool_uuid + ".nbd");
+    }
+    // To the volume's block device, where it has one.
+    std::filesystem::path device_link(const std::string& group, const std::string& volume) const {
+        return device_dir / group / volume;
+    }
+    // What udev's rule reads the name of a block device in (systemd/60-thinvol.rules).
+    std::filesystem::path device_name(const std::string& node) const {
+        return run_dir / "names" / std::filesystem::path(node).filename();
     }
     bool has_sockets(const std::string& pool_uuid) const {
         std::error_code ignored;

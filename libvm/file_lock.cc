@@ -11,10 +11,11 @@
 
 namespace thinvol {
 
-Result<> lock_first_byte(int fd, LockKind kind) {
+Result<> lock_byte(int fd, LockKind kind, std::uint64_t at) {
     struct flock lock{};
     lock.l_type = kind == LockKind::shared ? F_RDLCK : F_WRLCK;
     lock.l_whence = SEEK_SET;
+    lock.l_start = static_cast<off_t>(at);
     lock.l_len = 1;
     while (::fcntl(fd, F_OFD_SETLK, &lock) != 0) {
         if (errno == EINTR) continue;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -21,8 +22,9 @@ namespace thinvol {
 
 enum class LockKind { shared, exclusive };
 
-// Byte 0 of an open file.
-Result<> lock_first_byte(int fd, LockKind kind);
+// One byte of an open file, which need not be there.
+Result<> lock_byte(int fd, LockKind kind, std::uint64_t at);
+inline Result<> lock_first_byte(int fd, LockKind kind) { return lock_byte(fd, kind, 0); }
 
 // A file that exists to be locked.
 class FileLock {

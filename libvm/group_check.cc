@@ -16,17 +16,18 @@ class Check {
 public:
     Check(Session& session, const GroupRow& group) : session_(session), group_(group) {}
 
-    Result<std::vector<std::string>> run() {
+    Result<GroupFindings> run() {
         pvs_ = TRY(session_.catalog.pvs(group_.id));
         segments_ = TRY(session_.catalog.segments(group_.id));
         for (const PvRow& pv : pvs_) TRY(check_pv(pv));
         if (auto free = FreeExtents::of(pvs_, segments_); !free) add(free.error().text);
         for (const PoolRow& pool : TRY(session_.catalog.pools(group_.id))) TRY(check_pool(pool));
+        TRY(write_empty_logs());
         return std::move(found_);
     }
 
 private:
-    void add(std::string text) { found_.push_back(std::move(text)); }
+    void add(std::string text) { found_.wrong.push_back(std::move(text)); }
 
     // Which volumes lie on it, as words to be added.
     Result<std::string> what_is_on(const PvRow& pv) {
@@ -74,8 +75,21 @@ private:
         return {};
     }
 
+    // As any change of the group would: a command was killed before it wrote the first record.
+    Result<> write_empty_logs() {
+        if (empty_logs_.empty() || session_.environment.rehearsal) return {};
+        if (auto synced = sync_group_log(session_, group_); !synced)
+            return add(synced.error().text), Result<>();
+        for (const std::string& path : empty_logs_)
+            found_.mended.push_back(
+                fmt::format("the log on {} was empty, and is written anew", path));
+        return {};
+    }
+
     // It may be behind the catalog, by a command that was killed.
     Result<> check_log(const PvRow& pv, const ScannedPv& scanned) {
+        const auto log = open_group_log(*scanned.opened.queue, scanned.label.group);
+        if (log && log->never_written()) return empty_logs_.push_back(pv.path), Result<>();
         const auto rows = rows_on(scanned);
         if (!rows) {
             add(fmt::format("the log on {}: {}", pv.path, rows.error().text));
@@ -121,12 +135,13 @@ private:
     std::vector<PvRow> pvs_;
     std::vector<SegmentRow> segments_;
     std::vector<std::int64_t> unusable_;
-    std::vector<std::string> found_;
+    std::vector<std::string> empty_logs_;
+    GroupFindings found_;
 };
 
 }  // namespace
 
-Result<std::vector<std::string>> check_group(Session& session, const GroupRow& group) {
+Result<GroupFindings> check_group(Session& session, const GroupRow& group) {
     return Check(session, group).run();
 }
 

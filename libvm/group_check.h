@@ -2,7 +2,7 @@
 // are as they should be.
 //
 // Units       none
-// Invariants  nothing is changed
+// Invariants  nothing is changed, but that a log without a first record gets one
 // Errors      only where the check itself cannot go on; what it finds is its result
 // Threads     one
 // Source      vgck(8)
@@ -15,7 +15,10 @@
 
 namespace thinvol {
 
-// What is wrong, a text for each; empty: nothing.
-Result<std::vector<std::string>> check_group(Session& session, const GroupRow& group);
+struct GroupFindings {
+    std::vector<std::string> wrong;   // a text for each
+    std::vector<std::string> mended;  // what was left half done, and is done now
+};
+Result<GroupFindings> check_group(Session& session, const GroupRow& group);
 
 }  // namespace thinvol

@@ -36,6 +36,7 @@ void IoThread::run(std::function<bool()> work) {
     });
     gone_ = true;
     go_.set_value();
+    reactor_.await_running();
 }
 
 void IoThread::stop() {

@@ -30,6 +30,13 @@ void NbdClients::adopt(std::unique_ptr<NbdConnection> connection) {
     wake();
 }
 
+void NbdClients::add(DeviceQueue& queue) {
+    ++count_;
+    queues_.push_back(&queue);
+}
+
+void NbdClients::remove(DeviceQueue& queue) { count_ -= std::erase(queues_, &queue); }
+
 void NbdClients::take_in_arrived() {
     if (!any_arrived_ || !any_arrived_.exchange(false)) return;
     std::vector<std::unique_ptr<NbdConnection>> arrived;
@@ -42,8 +49,26 @@ void NbdClients::take_in_arrived() {
 
 void NbdClients::sweep() {
     buffers_.tick();
-    for (auto& connection : connections_)
+    for (auto& connection : connections_) {
         if (connection->negotiates_too_long()) connection->close();
+        if (connection->hoards()) connection->drop();
+    }
+}
+
+// Who holds it, and when they give some back, is another thread's business.
+void NbdClients::look_again_soon() {
+    if (!ask_for_memory_at_)
+        ask_for_memory_at_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(10);
+    reactor_.wake_at(*ask_for_memory_at_);
+}
+
+void NbdClients::ask_for_memory_again() {
+    if (!ask_for_memory_at_) return;
+    if (std::chrono::steady_clock::now() < *ask_for_memory_at_)
+        return reactor_.wake_at(*ask_for_memory_at_);
+    ask_for_memory_at_.reset();
+    for (auto& connection : connections_)
+        if (connection->waits_for_memory()) connection->want_a_look();
 }
 
 bool NbdClients::run_once() {
@@ -52,8 +77,10 @@ bool NbdClients::run_once() {
         for (auto& connection : connections_) connection->want_a_look();
         reactor_.wake_at(std::chrono::steady_clock::now() + std::chrono::milliseconds(20));
     }
+    ask_for_memory_again();
     const bool started = start_held();
-    const bool progress = look() || started;
+    bool progress = look() || started;
+    for (DeviceQueue* queue : queues_) progress = queue->run_once(server_.paused()) || progress;
     look_for_quiet();
     return progress;
 }
@@ -66,10 +93,13 @@ void NbdClients::look_for_quiet() {
         return;
     }
     const bool grace_is_over = server_.grace_is_over();
-    quiet_ = !any_arrived_ && std::all_of(connections_.begin(), connections_.end(),
-                                          [&](const std::unique_ptr<NbdConnection>& connection) {
-                                              return connection->is_quiet(grace_is_over);
-                                          });
+    quiet_ = !any_arrived_ &&
+             std::all_of(connections_.begin(), connections_.end(),
+                         [&](const std::unique_ptr<NbdConnection>& connection) {
+                             return connection->is_quiet(grace_is_over);
+                         }) &&
+             std::all_of(queues_.begin(), queues_.end(),
+                         [](const DeviceQueue* queue) { return queue->quiet(); });
     reactor_.wake_at(std::chrono::steady_clock::now() + std::chrono::milliseconds(1));
 }
 

@@ -1,5 +1,5 @@
 // NbdClients: the clients of one thread: their connections, what limits hold back of their
-// requests, and the memory for their payloads.
+// requests, and the memory for their payloads; beside them, queues of block devices.
 //
 // Units       bytes
 // Invariants  (1) what is held back is started in the order in which it came, from all clients here
@@ -10,10 +10,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "engine/lane.h"
@@ -28,6 +30,16 @@ namespace thinvol {
 class NbdConnection;
 class NbdServer;
 
+// A block device's queue, which takes turns with the clients of its thread.
+class DeviceQueue {
+public:
+    virtual ~DeviceQueue() = default;
+    // Takes in what came, unless it pauses; sends what is answered. True if anything happened.
+    virtual bool run_once(bool paused) = 0;
+    // Nothing of it is with the pool.
+    virtual bool quiet() const = 0;
+};
+
 class NbdClients {
 public:
     // The pool's own thread's (number 0), or those of a thread with a lane (1, 2, ...).
@@ -38,6 +50,9 @@ public:
     // A client that negotiates here, or has agreed elsewhere.
     void add(std::unique_ptr<NbdConnection> connection);
     void adopt(std::unique_ptr<NbdConnection> connection);
+    // It counts as a client.
+    void add(DeviceQueue& queue);
+    void remove(DeviceQueue& queue);
     // Clients that transmit here, or are on their way to.
     std::size_t count() const { return count_; }
     void wake() { reactor_.wake(); }
@@ -50,7 +65,7 @@ public:
     // Once the reactor rests for good.
     void hand_over(std::vector<HandedClient>& to);
 
-    // --- for NbdConnection
+    // --- for NbdConnection and DeviceQueue
     NbdServer& server() { return server_; }
     Reactor& reactor() { return reactor_; }
     PayloadBuffers& buffers() { return buffers_; }
@@ -63,6 +78,8 @@ public:
     bool holds(NbdExport& exported, std::unique_ptr<NbdRequest>& request);
     // Forgets those of a client that is gone, which never began; how many.
     std::size_t drop_held(const NbdConnection& connection);
+    // Those that wait for memory are to be looked at again.
+    void look_again_soon();
     // The connection is to be looked at in this round.
     void look_at(NbdConnection& connection) { to_look_at_.push_back(&connection); }
 
@@ -73,6 +90,7 @@ private:
         std::deque<std::unique_ptr<NbdRequest>> requests;
     };
     void take_in_arrived();
+    void ask_for_memory_again();
     bool look();
     bool start_held();
     void look_for_quiet();
@@ -86,8 +104,10 @@ private:
     std::vector<std::unique_ptr<NbdConnection>> connections_;
     std::vector<NbdConnection*> to_look_at_;
     std::vector<NbdConnection*> looked_at_;
+    std::vector<DeviceQueue*> queues_;
     std::list<Held> held_;
     std::atomic<std::size_t> count_ = 0;
+    std::optional<std::chrono::steady_clock::time_point> ask_for_memory_at_;
     std::atomic<bool> any_arrived_ = false;
     std::atomic<bool> quiet_ = false;
     std::mutex mutex_;

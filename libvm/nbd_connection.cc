@@ -53,18 +53,20 @@ NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket)
       socket_(std::move(socket)),
       peer_(peer_at(socket_.get())),
       negotiation_(server, peer_),
-      input_(input_bytes) {
+      input_(input_bytes),
+      memory_(server.memory()) {
     outgoing_.push_back({negotiation_.take_output(), nullptr});
+    server_.connection_began();
 }
 
-NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket, NbdExport& exported)
+NbdConnection::NbdConnection(NbdServer& server, UniqueFd socket, const NbdAgreement& agreed,
+                             bool attached)
     : NbdConnection(server, std::move(socket)) {
-    outgoing_.clear();
-    agreed_.exported = &exported;
-    agreed_.may_write = true;
-    attached_ = true;
-    ++exported.clients;
-    ++exported.attached;
+    outgoing_.clear();  // the greeting
+    agreed_ = agreed;
+    attached_ = attached;
+    ++agreed_.exported->clients;
+    if (attached) ++agreed_.exported->attached;
     state_ = State::agreed;
 }
 
@@ -86,20 +88,14 @@ void NbdConnection::settle_in(NbdClients& clients) {
     want_a_look();
 }
 
-void NbdConnection::leave() {
-    if (clients_ != nullptr) clients_->reactor().forget(socket_.get());
-}
+void NbdConnection::leave() { clients_->reactor().forget(socket_.get()); }
 
-void NbdConnection::continue_as(const NbdAgreement& agreed, const HandedClient& before) {
-    agreed_ = agreed;
-    ++agreed_.exported->clients;
-    state_ = State::agreed;
+void NbdConnection::continue_from(const HandedClient& before) {
     const auto input = std::as_bytes(std::span(before.input));
     input_.resize(std::max(input_.size(), input.size()));
     std::copy(input.begin(), input.end(), input_.begin());
     input_end_ = input.size();
     const auto output = std::as_bytes(std::span(before.output));
-    outgoing_.clear();  // the greeting
     if (!output.empty()) outgoing_.push_back({{output.begin(), output.end()}, nullptr});
 }
 
@@ -107,15 +103,18 @@ void NbdConnection::continue_as(const NbdAgreement& agreed, const HandedClient& 
 bool NbdConnection::is_quiet(bool grace_is_over) const {
     if (in_flight_ > 0) return false;
     return grace_is_over || state_ == State::closed ||
-           (state_ == State::transmitting && outgoing_.empty());
+           (state_ == State::transmitting && !holds_back());
 }
 
+// The keys of a TLS session are not handed over: its client is told that it ends, and comes again.
 std::optional<HandedClient> NbdConnection::hand_over() {
+    if (tls_ != nullptr && state_ == State::transmitting) tls_->say_goodbye();
     if (state_ != State::transmitting || tls_ != nullptr || skip_ > 0) return std::nullopt;
     HandedClient client;
     client.socket = socket_.get();
     client.lv_id = agreed_.exported->lv_id;
     client.may_write = agreed_.may_write;
+    client.attached = attached_;
     client.replies = agreed_.replies;
     client.contexts = agreed_.contexts;
     const auto append = [](std::vector<std::uint8_t>& to, const void* bytes, std::size_t n) {
@@ -149,19 +148,33 @@ bool NbdConnection::negotiates_too_long() const {
            std::chrono::steady_clock::now() - began_ > server_.limits().negotiation;
 }
 
+// Others wait for what it holds, and it is not we who are slow.
+bool NbdConnection::hoards() {
+    constexpr std::uint64_t least = 1 << 20;  // between two sweeps
+    const bool slow = moved_ - std::exchange(moved_at_sweep_, moved_) < least;
+    const bool before = std::exchange(was_slow_, slow && memory_.has_share() && in_flight_ == 0);
+    return before && was_slow_ && server_.memory().is_short();
+}
+
+void NbdConnection::drop() {
+    drop_answers();
+    close();
+}
+
 void NbdConnection::close() {
     if (state_ == State::closing || state_ == State::closed) return;
     state_ = State::closing;
     end_of_input_ = true;
+    if (payload_ != nullptr) memory_.release(payload_->held);
     payload_.reset();
+    memory_.stop_waiting();
     want_a_look();
 }
 
 void NbdConnection::on_event(std::uint32_t events) {
     readable_ = readable_ || (events & EPOLLIN) != 0;
     if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0) {
-        drop_answers();
-        close();
+        drop();
     }
     want_a_look();
 }
@@ -169,7 +182,7 @@ void NbdConnection::on_event(std::uint32_t events) {
 // Nobody reads them any more; nor does anybody miss what did not begin.
 void NbdConnection::drop_answers() {
     for (Outgoing& out : outgoing_) {
-        if (out.request != nullptr) bytes_held_ -= out.request->held;
+        if (out.request != nullptr) memory_.release(out.request->held);
     }
     outgoing_.clear();
     sent_of_front_ = 0;
@@ -181,7 +194,7 @@ bool NbdConnection::run_once() {
     wants_a_look_ = false;
     if (state_ == State::closed) return false;
     bool progress = state_ == State::securing && secure();
-    while (may_read() && (parse() || (readable_ && receive()))) progress = true;
+    while (may_read() && (parse() || (readable_ && !memory_.waits() && receive()))) progress = true;
     progress = send_answers() || progress;
     if (ended()) {
         disconnect();
@@ -212,8 +225,7 @@ bool NbdConnection::secure() {
     const TlsChannel::Progress progress = tls_->handshake();
     if (progress == TlsChannel::Progress::again) return false;
     if (progress == TlsChannel::Progress::failed) {
-        drop_answers();
-        close();
+        drop();
         return true;
     }
     TlsChannel::Identity identity = tls_->identity();
@@ -241,12 +253,13 @@ bool NbdConnection::may_read() const {
     if (end_of_input_) return false;
     if (state_ == State::negotiating) return outgoing_.empty();
     return state_ == State::transmitting && !server_.paused() &&
-           in_flight_ + outgoing_.size() < requests_max && bytes_held_ < held_bytes_max;
+           in_flight_ + outgoing_.size() < requests_max && memory_.held() < held_bytes_max;
 }
 
 void NbdConnection::set_events() {
     if (state_ == State::closed) return;
-    const bool reads = may_read() || (state_ == State::securing && tls_ != nullptr);
+    const bool reads =
+        (may_read() && !memory_.waits()) || (state_ == State::securing && tls_ != nullptr);
     const std::uint32_t wanted =
         (reads ? std::uint32_t{EPOLLIN} : 0) | (holds_back() ? std::uint32_t{EPOLLOUT} : 0);
     if (wanted != events_) clients_->reactor().change(socket_.get(), events_ = wanted);
@@ -291,6 +304,7 @@ bool NbdConnection::receive() {
         close();
         return false;
     }
+    moved_ += static_cast<std::size_t>(n);
     if (payload_ != nullptr) payload_have_ += static_cast<std::size_t>(n);
     else input_end_ += static_cast<std::size_t>(n);
     return true;
@@ -392,18 +406,19 @@ bool NbdConnection::take_command() {
         if (available() < size + header.length) return false;
         read_filter(header);
     }
+    if (header.command == Command::disconnect) return close(), true;
+    const Refusal refusal = check(header);
+    if (refusal.error == 0 && !memory_.hold(memory_for(header)))
+        return clients_->look_again_soon(), false;
     std::memcpy(payload_head_.data(), input(), size);
     consume(size + header.filter);
-    if (header.command == Command::disconnect) return close(), true;
 
     auto request = new_request();
     request->command = header.command;
     request->cookie = header.cookie;
     request->offset = header.offset;
-    if (const Refusal refusal = check(header); refusal.error != 0)
-        return refuse(std::move(request), header, refusal);
+    if (refusal.error != 0) return refuse(std::move(request), header, refusal);
     prepare(*request, header);
-    bytes_held_ += request->held;
     if (header.command == Command::write && header.length > 0) {
         payload_ = std::move(request);
         payload_have_ = 0;
@@ -413,6 +428,11 @@ bool NbdConnection::take_command() {
         submit(std::move(request));
     }
     return true;
+}
+
+std::size_t NbdConnection::memory_for(const Header& header) {
+    if (header.command == Command::block_status) return status_held;
+    return has_payload(header.command) ? header.length : 0;
 }
 
 NbdConnection::Refusal NbdConnection::check_flags(const Header& header) const {
@@ -508,6 +528,7 @@ void NbdConnection::prepare(NbdRequest& request, const Header& header) {
     io.extents = nullptr;
     request.extents.clear();
     request.contexts = header.contexts;
+    request.held = memory_for(header);
     switch (header.command) {
         case Command::read: io.kind = IoKind::read; break;
         case Command::write: io.kind = IoKind::write; break;
@@ -520,7 +541,6 @@ void NbdConnection::prepare(NbdRequest& request, const Header& header) {
         if (request.payload.capacity() < header.length || request.payload.bytes() == nullptr)
             request.payload = clients_->buffers().take(header.length);
         io.buffer = request.payload.bytes();
-        request.held = header.length;
     }
     const bool whole = (header.flags & nbd::command_df) != 0;
     if (io.kind == IoKind::read && agreed_.replies != NbdReplies::simple && !whole)
@@ -528,7 +548,6 @@ void NbdConnection::prepare(NbdRequest& request, const Header& header) {
     if (io.kind == IoKind::status) {
         io.extents = &request.extents;
         io.most = (header.flags & nbd::command_req_one) != 0 ? 1 : status_extents_max;
-        request.held = status_held;
     }
 }
 
@@ -611,6 +630,7 @@ std::size_t NbdConnection::gather(std::span<iovec> parts, std::size_t& used) con
 }
 
 void NbdConnection::sent(std::size_t n) {
+    moved_ += n;
     n += sent_of_front_;
     while (!outgoing_.empty()) {
         Outgoing& out = outgoing_.front();
@@ -619,7 +639,7 @@ void NbdConnection::sent(std::size_t n) {
         if (n < length) break;
         n -= length;
         if (out.request != nullptr) {
-            bytes_held_ -= std::exchange(out.request->held, 0);
+            memory_.release(std::exchange(out.request->held, 0));
             out.request->shrink();
             if (idle_requests_.size() < idle_requests_max)
                 idle_requests_.push_back(std::move(out.request));
@@ -642,8 +662,7 @@ bool NbdConnection::send_answers() {
         else n = tls_->flush();
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
         if (n < 0) {
-            drop_answers();
-            close();
+            drop();
             return true;
         }
         progress = true;

@@ -25,6 +25,7 @@
 
 #include "engine/base/unique_fd.h"
 #include "libvm/nbd_negotiation.h"
+#include "libvm/payload_memory.h"
 #include "libvm/succession.h"
 #include "libvm/tls_channel.h"
 
@@ -35,8 +36,8 @@ class NbdClients;
 class NbdConnection {
 public:
     NbdConnection(NbdServer& server, UniqueFd socket);
-    // To somebody who knows what it is and may do all, in the simple form.
-    NbdConnection(NbdServer& server, UniqueFd socket, NbdExport& exported);
+    // With nothing left to negotiate; `attached`: counted as NbdServer::attached() says.
+    NbdConnection(NbdServer& server, UniqueFd socket, const NbdAgreement& agreed, bool attached);
     ~NbdConnection();
     NbdConnection(const NbdConnection&) = delete;
     NbdConnection& operator=(const NbdConnection&) = delete;
@@ -44,8 +45,8 @@ public:
     // It is that thread's from here on, to the end or leave().
     void settle_in(NbdClients& clients);
     void leave();
-    // One that the program before this one had.
-    void continue_as(const NbdAgreement& agreed, const HandedClient& before);
+    // What the program before this one had read and not begun, answered and not sent.
+    void continue_from(const HandedClient& before);
     // While the server pauses: whether nothing of it is in flight, nor stuck in the way out.
     bool is_quiet(bool grace_is_over) const;
     // Its socket, to go on as it is; none: it has to connect again.
@@ -61,6 +62,11 @@ public:
     bool has_agreed() const { return state_ == State::agreed; }
     bool is_placed() const { return placed_; }
     bool negotiates_too_long() const;
+    // Asked in each sweep.
+    bool hoards();
+    bool waits_for_memory() const { return memory_.waits(); }
+    // Without an answer to what it asked.
+    void drop();
 
 private:
     enum class State { negotiating, securing, agreed, transmitting, closing, closed };
@@ -100,6 +106,7 @@ private:
     Header read_header() const;
     static bool has_filter(const Header& header);
     void read_filter(Header& header) const;
+    static std::size_t memory_for(const Header& header);
     Refusal check(const Header& header) const;
     Refusal check_flags(const Header& header) const;
     bool refuse(std::unique_ptr<NbdRequest> request, const Header& header, const Refusal& refusal);
@@ -145,7 +152,10 @@ private:
     bool end_of_input_ = false;
 
     std::size_t in_flight_ = 0;
-    std::size_t bytes_held_ = 0;  // of requests from arrival to sent answer
+    PayloadShare memory_;      // of requests from arrival to sent answer
+    std::uint64_t moved_ = 0;  // bytes, in and out
+    std::uint64_t moved_at_sweep_ = 0;
+    bool was_slow_ = false;  // at the last sweep
     std::deque<Outgoing> outgoing_;
     std::size_t sent_of_front_ = 0;
     std::uint32_t events_ = 0;

@@ -5,13 +5,13 @@
 #include <linux/nbd-netlink.h>
 #include <sys/socket.h>
 
-#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 
 #include "libvm/nbd_protocol.h"
+#include "libvm/privileges.h"
 
 namespace thinvol {
 namespace {
@@ -19,10 +19,35 @@ namespace {
 constexpr std::string_view no_driver =
     "the kernel's NBD driver is not there: modprobe nbd; --export nbd goes without";
 constexpr std::uint64_t block_bytes = 512;  // whatever a partition table was written for
-constexpr int socket_bytes = 4 << 20;
 constexpr auto patience = std::chrono::seconds(10);
+constexpr auto reconnect_patience = std::chrono::seconds(5);
+const std::filesystem::path disks = "/sys/block";
 
 Result<GenericNetlink> open_netlink() { return GenericNetlink::open("nbd", no_driver); }
+
+void add_sockets(NetlinkMessage& message, const std::vector<int>& sockets) {
+    const std::size_t all = message.begin(NBD_ATTR_SOCKETS);
+    for (const int fd : sockets) {
+        const std::size_t item = message.begin(NBD_SOCK_ITEM);
+        message.add(NBD_SOCK_FD, static_cast<std::uint32_t>(fd));
+        message.end(item);
+    }
+    message.end(all);
+}
+
+// Whether anybody has the other end.
+bool is_connected(int socket) {
+    char byte = 0;
+    return ::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
+}
+
+// As many as the device has queues.
+std::size_t connections_of(std::uint32_t index) {
+    std::error_code error;
+    const std::filesystem::directory_iterator queues(disks / fmt::format("nbd{}", index) / "mq",
+                                                     error);
+    return error ? 0 : static_cast<std::size_t>(std::distance(begin(queues), end(queues)));
+}
 
 Result<> disconnect(GenericNetlink& netlink, std::uint32_t index) {
     NetlinkMessage message(netlink.family(), NBD_CMD_DISCONNECT, NBD_GENL_VERSION);
@@ -40,16 +65,22 @@ NetlinkMessage nbd_connect_message(std::uint16_t family, const NbdAttachment& wa
     message.add(NBD_ATTR_SIZE_BYTES, wanted.size.n);
     message.add(NBD_ATTR_BLOCK_SIZE_BYTES, block_bytes);
     message.add(NBD_ATTR_SERVER_FLAGS, flags | (wanted.read_only ? nbd::read_only : 0U));
+    message.add(NBD_ATTR_TIMEOUT, static_cast<std::uint64_t>(wanted.answer_timeout.count()));
     message.add(NBD_ATTR_DEAD_CONN_TIMEOUT,
                 static_cast<std::uint64_t>(wanted.dead_timeout.count()));
     message.add(NBD_ATTR_BACKEND_IDENTIFIER, wanted.owner);
-    const std::size_t sockets = message.begin(NBD_ATTR_SOCKETS);
-    for (const int fd : wanted.sockets) {
-        const std::size_t item = message.begin(NBD_SOCK_ITEM);
-        message.add(NBD_SOCK_FD, static_cast<std::uint32_t>(fd));
-        message.end(item);
-    }
-    message.end(sockets);
+    add_sockets(message, wanted.sockets);
+    return message;
+}
+
+NetlinkMessage nbd_reconnect_message(std::uint16_t family, std::uint32_t index,
+                                     const NbdAttachment& wanted) {
+    NetlinkMessage message(family, NBD_CMD_RECONFIGURE, NBD_GENL_VERSION);
+    message.add(NBD_ATTR_INDEX, index);
+    message.add(NBD_ATTR_DEAD_CONN_TIMEOUT,
+                static_cast<std::uint64_t>(wanted.dead_timeout.count()));
+    message.add(NBD_ATTR_BACKEND_IDENTIFIER, wanted.owner);
+    add_sockets(message, wanted.sockets);
     return message;
 }
 
@@ -70,6 +101,7 @@ NbdDevice::NbdDevice(const DeviceServer& server, GenericNetlink netlink, const T
       wanted_{volume.size,
               volume.lv.read_only,
               policy.dead_timeout,
+              policy.answer_timeout,
               nbd_owner(server.pool_uuid, volume.thin_id),
               {}},
       wanted_connections_(policy.connections) {}
@@ -77,7 +109,9 @@ NbdDevice::NbdDevice(const DeviceServer& server, GenericNetlink netlink, const T
 Result<std::unique_ptr<KernelDevice>> NbdDevice::make(const DeviceServer& server,
                                                       const ThinRow& volume,
                                                       const DevicePolicy& policy) {
-    return std::unique_ptr<NbdDevice>(new NbdDevice(server, TRY(open_netlink()), volume, policy));
+    GenericNetlink netlink = TRY(open_netlink());
+    TRY(check_right_to_devices());
+    return std::unique_ptr<NbdDevice>(new NbdDevice(server, std::move(netlink), volume, policy));
 }
 
 Result<> NbdDevice::start() {
@@ -87,28 +121,62 @@ Result<> NbdDevice::start() {
 
 Result<> NbdDevice::connect() {
     std::vector<UniqueFd> theirs;
-    for (unsigned i = 0; i < wanted_connections_; ++i) {
-        std::array<int, 2> pair{};
-        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0)
-            return Error(Errc::io_error, fmt::format("socketpair: {}", std::strerror(errno)));
-        UniqueFd ours(pair[0]);
-        theirs.emplace_back(pair[1]);
-        for (const int fd : pair) {
-            ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &socket_bytes, sizeof socket_bytes);
-            ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &socket_bytes, sizeof socket_bytes);
-        }
-        wanted_.sockets.push_back(pair[1]);
+    for (UniqueFd& ours : TRY(make_sockets(wanted_connections_, theirs)))
         server_.reactor.call([&] { server_.nbd.attach(lv_id_, std::move(ours)); });
-    }
     const auto answer = TRY(netlink_.ask(nbd_connect_message(netlink_.family(), wanted_),
                                          "attaching the kernel's NBD client"));
-    wanted_.sockets.clear();
     const auto attributes = netlink_attributes(answer);
     const auto index = attributes.find(NBD_ATTR_INDEX);
     if (index == attributes.end() || index->second.size() < sizeof index_)
         return Error(Errc::io_error, "the kernel's NBD client does not say which device it is");
     std::memcpy(&index_, index->second.data(), sizeof index_);
     connected_ = true;
+    return {};
+}
+
+// Our ends; theirs are what the kernel is offered.
+Result<std::vector<UniqueFd>> NbdDevice::make_sockets(std::size_t count,
+                                                      std::vector<UniqueFd>& theirs) {
+    std::vector<UniqueFd> ours;
+    wanted_.sockets.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+        std::array<int, 2> pair{};
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0)
+            return Error(Errc::io_error, fmt::format("socketpair: {}", std::strerror(errno)));
+        ours.emplace_back(pair[0]);
+        theirs.emplace_back(pair[1]);
+        for (const int fd : pair) enlarge_buffers(fd);
+        wanted_.sockets.push_back(pair[1]);
+    }
+    return ours;
+}
+
+// A server that was killed takes its connections with it, one that goes on as another program has
+// them still.
+Result<> NbdDevice::recover(const LeftDevice& left) {
+    index_ = left.number;
+    const std::size_t wanted = connections_of(index_);
+    const auto end = std::chrono::steady_clock::now() + reconnect_patience;
+    while (attached() < wanted && std::chrono::steady_clock::now() < end) {
+        TRY(reconnect(wanted - attached()));
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    connected_ = attached() > 0;  // the kernel makes do with one
+    if (connected_) return {};
+    return Error(Errc::busy, fmt::format("{}: the kernel takes no new connections", node()));
+}
+
+// The kernel takes as many as it knows to be dead, and does not say how many that is.
+Result<> NbdDevice::reconnect(std::size_t wanted) {
+    std::vector<UniqueFd> theirs;
+    auto ours = TRY(make_sockets(wanted, theirs));
+    TRY(netlink_.ask(nbd_reconnect_message(netlink_.family(), index_, wanted_),
+                     fmt::format("reconnecting {}", node())));
+    theirs.clear();
+    for (UniqueFd& socket : ours) {
+        if (is_connected(socket.get()))
+            server_.reactor.call([&] { server_.nbd.attach(lv_id_, std::move(socket)); });
+    }
     return {};
 }
 
@@ -149,30 +217,26 @@ Result<> NbdDevice::stop() {
 
 NbdDevice::~NbdDevice() { ignore(stop(), "whoever takes the pool next removes what is left"); }
 
-std::vector<std::string> remove_left_nbd(std::string_view pool_uuid) {
-    std::vector<std::string> removed;
-    std::optional<GenericNetlink> netlink;
+std::vector<LeftDevice> left_nbd(std::string_view pool_uuid) {
+    std::vector<LeftDevice> left;
     std::error_code error;
-    for (std::filesystem::directory_iterator it("/sys/block", error), end; !error && it != end;
+    for (std::filesystem::directory_iterator it(disks, error), end; !error && it != end;
          it.increment(error)) {
-        constexpr std::string_view prefix = "nbd";
         const std::string name = it->path().filename().string();
+        const auto index = device_number(name, "nbd");
         std::ifstream in(it->path() / "backend");
         std::string owner;
-        std::uint32_t index = 0;
-        if (!name.starts_with(prefix) || !std::getline(in, owner) ||
-            !is_of_pool(owner, pool_uuid) ||
-            std::from_chars(name.data() + prefix.size(), name.data() + name.size(), index).ec !=
-                std::errc())
-            continue;
-        if (!netlink) {
-            auto opened = open_netlink();
-            if (!opened) return removed;
-            netlink.emplace(std::move(*opened));
-        }
-        if (disconnect(*netlink, index)) removed.push_back("/dev/" + name);
+        if (!index || !std::getline(in, owner) || !is_of_pool(owner, pool_uuid)) continue;
+        const auto volume = volume_of(owner);
+        left.push_back({DeviceKind::nbd, *index, "/dev/" + name, volume.value_or(ThinId()),
+                        volume.has_value()});
     }
-    return removed;
+    return left;
+}
+
+Result<> remove_left_nbd(std::uint32_t index) {
+    auto netlink = TRY(open_netlink());
+    return disconnect(netlink, index);
 }
 
 }  // namespace thinvol

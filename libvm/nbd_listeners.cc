@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "libvm/control_protocol.h"
+#include "libvm/privileges.h"
 #include "libvm/sizes.h"
 
 namespace thinvol {
@@ -39,6 +40,7 @@ NbdLimits limits_of(const Config& config) {
     limits.options = static_cast<std::uint32_t>(config.number("nbd.options"));
     limits.negotiation = std::chrono::seconds(config.number("nbd.negotiation_timeout"));
     limits.payload = static_cast<std::uint32_t>(config.number("nbd.payload_maximum")) << 20;
+    limits.memory = static_cast<std::size_t>(config.number("nbd.memory_maximum")) << 20;
     return limits;
 }
 
@@ -121,6 +123,7 @@ Result<> set_up_nbd(NbdServer& server, const Config& config) {
     server.set_limits(limits_of(config));
     const std::string& tls = config.word("nbd.tls");
     if (tls == "off") return {};
+    TRY(keep_memory_secret());
     TlsCredentials::Files files;
     files.certificates = config.word("nbd.tls_certificates");
     files.keys = config.word("nbd.tls_keys");

@@ -199,8 +199,7 @@ std::uint16_t NbdNegotiation::transmission_flags(const NbdExport& exported) cons
     std::uint16_t flags = nbd::has_flags | nbd::send_flush | nbd::send_fua | nbd::send_trim |
                           nbd::send_write_zeroes | nbd::can_multi_conn | nbd::send_cache |
                           nbd::send_fast_zero;
-    if (exported.read_only || right_to(exported) != NbdRight::write)
-        flags |= nbd::read_only;
+    if (exported.read_only || right_to(exported) != NbdRight::write) flags |= nbd::read_only;
     if (agreement_.replies != NbdReplies::simple) flags |= nbd::send_df;
     if (agreement_.replies == NbdReplies::extended && agreement_.contexts.any() &&
         find(contexts_of_) == &exported)

@@ -21,8 +21,14 @@ constexpr auto sweep_interval = std::chrono::seconds(5);
 
 }  // namespace
 
+void enlarge_buffers(int socket) {
+    for (const int which : {SO_SNDBUF, SO_RCVBUF})
+        ::setsockopt(socket, SOL_SOCKET, which, &socket_buffer_bytes, sizeof socket_buffer_bytes);
+}
+
 NbdServer::NbdServer(Reactor& reactor, Pool& pool)
     : reactor_(reactor), pool_(pool), home_(*this, reactor, pool) {
+    set_limits({});
     reactor_.every(sweep_interval, [this] { home_.sweep(); });
     reactor_.every(std::chrono::seconds(1), [this] {
         const auto now = std::chrono::steady_clock::now();
@@ -56,11 +62,7 @@ void NbdServer::accept(int listener, bool own) {
         return;
     const int on = 1;
     ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // of a TCP socket
-    ::setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes,
-                 sizeof socket_buffer_bytes);
-    ::setsockopt(client.get(), SOL_SOCKET, SO_RCVBUF, &socket_buffer_bytes,
-                 sizeof socket_buffer_bytes);
-    ++connections_;
+    enlarge_buffers(client.get());
     home_.add(std::make_unique<NbdConnection>(*this, std::move(client)));
 }
 
@@ -71,9 +73,8 @@ void NbdServer::place(std::unique_ptr<NbdConnection> connection) {
 }
 
 void NbdServer::attach(std::int64_t lv_id, UniqueFd socket) {
-    ++connections_;
-    best_place().adopt(
-        std::make_unique<NbdConnection>(*this, std::move(socket), *exports_.at(lv_id)));
+    const NbdAgreement agreed{exports_.at(lv_id).get(), true, NbdReplies::simple, {}};
+    best_place().adopt(std::make_unique<NbdConnection>(*this, std::move(socket), agreed, true));
 }
 
 // Where the fewest clients are, another thread's perhaps that is new.
@@ -84,17 +85,21 @@ NbdClients& NbdServer::best_place() {
             if (crew.clients->count() < best->count()) best = crew.clients.get();
     };
     look_for_best();
-    if (best->count() > 0 && crews_.size() + 1 < limits_.threads && start_thread_) {
-        start_crew();
-        look_for_best();
-    }
+    if (best->count() > 0 && start_crew()) look_for_best();
     return *best;
 }
 
+NbdClients& NbdServer::clients_of_thread(std::size_t n) {
+    while (crews_.size() < n && start_crew()) {}
+    const std::size_t turn = n % (crews_.size() + 1);
+    return turn == 0 ? home_ : *crews_[turn - 1].clients;
+}
+
 // Where it cannot be had, those there are serve the client.
-void NbdServer::start_crew() {
+bool NbdServer::start_crew() {
+    if (crews_.size() + 1 >= limits_.threads || !start_thread_) return false;
     auto thread = start_thread_();
-    if (!thread) return;
+    if (!thread) return false;
     Crew crew{std::move(*thread), nullptr};
     crew.clients = std::make_unique<NbdClients>(*this, crew.thread->reactor(), crew.thread->lane(),
                                                 crews_.size() + 1);
@@ -102,6 +107,12 @@ void NbdServer::start_crew() {
     crew.thread->reactor().every(sweep_interval, [&clients] { clients.sweep(); });
     crew.thread->run([&clients] { return clients.run_once(); });
     crews_.push_back(std::move(crew));
+    return true;
+}
+
+void NbdServer::set_limits(const NbdLimits& limits) {
+    limits_ = limits;
+    memory_.set_maximum(limits.memory);
 }
 
 void NbdServer::shut_down() {
@@ -159,11 +170,12 @@ void NbdServer::take_over(const Succession& from) {
         UniqueFd socket(client.socket);
         const auto it = exports_.find(client.lv_id);
         if (it == exports_.end()) continue;
-        ++connections_;
-        auto connection = std::make_unique<NbdConnection>(*this, std::move(socket));
-        connection->continue_as(
-            {it->second.get(), client.may_write, client.replies, client.contexts}, client);
-        place(std::move(connection));
+        const NbdAgreement agreed{it->second.get(), client.may_write, client.replies,
+                                  client.contexts};
+        auto connection =
+            std::make_unique<NbdConnection>(*this, std::move(socket), agreed, client.attached);
+        connection->continue_from(client);
+        best_place().adopt(std::move(connection));
     }
 }
 
@@ -226,6 +238,11 @@ void NbdServer::update(const ThinRow& row) {
     it->second->size = row.size.n;
     it->second->read_only = row.lv.read_only;
     pool_.resize_volume(*it->second->volume, row.size, row.lv.read_only);
+}
+
+void NbdServer::set_outlived(std::int64_t lv_id, bool on) {
+    const auto it = exports_.find(lv_id);
+    if (it != exports_.end()) pool_.set_outlived(*it->second->volume, on);
 }
 
 void NbdServer::set_policy(std::int64_t lv_id, NbdPolicy policy) {

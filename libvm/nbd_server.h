@@ -1,7 +1,8 @@
 // NbdServer: the exports of a pool and the clients connected to them.
 //
 // Clients negotiate on the pool's thread. Once they have agreed they stay there, or go to the
-// thread that has the fewest; one more is started while there are fewer than allowed.
+// thread that has the fewest; one more is started while there are fewer than allowed. Queues of
+// block devices are served by the same threads.
 //
 // Units       bytes
 // Invariants  (1) what a client sends can reach no assertion: it gets the protocol's error, or is
@@ -26,11 +27,14 @@
 #include "libvm/catalog.h"
 #include "libvm/io_thread.h"
 #include "libvm/nbd_clients.h"
+#include "libvm/payload_memory.h"
 #include "libvm/tls_channel.h"
 
 namespace thinvol {
 
 inline constexpr std::uint32_t nbd_payload_max = 32 << 20;
+// As NBD wants them: some large requests on their way.
+void enlarge_buffers(int socket);
 
 // What one client may ask for; set before the first comes.
 struct NbdLimits {
@@ -38,6 +42,7 @@ struct NbdLimits {
     std::size_t threads = 1;     // that serve clients, the pool's own among them
     std::uint32_t options = 64;  // in one negotiation
     std::uint32_t payload = nbd_payload_max;
+    std::size_t memory = 256 << 20;  // of all clients (payload_memory.h)
     std::chrono::seconds negotiation{30};
 };
 
@@ -50,11 +55,13 @@ public:
     void listen(UniqueFd socket, bool own);
     // One client more, of that export, with nothing left to negotiate: the kernel's own.
     void attach(std::int64_t lv_id, UniqueFd socket);
+    // The nth thread's, which is started where it may be; else another's, by turns.
+    NbdClients& clients_of_thread(std::size_t n);
     void offer_tls(std::unique_ptr<TlsCredentials> credentials, bool required);
     bool tls_offered() const { return tls_ != nullptr; }
     bool tls_required() const { return tls_required_; }
     void stop_listening();
-    void set_limits(const NbdLimits& limits) { limits_ = limits; }
+    void set_limits(const NbdLimits& limits);
     const NbdLimits& limits() const { return limits_; }
     Result<> add(const ThinRow& volume, NbdPolicy policy);
     Result<> remove(std::int64_t lv_id);
@@ -68,6 +75,8 @@ public:
     // By others than those.
     Result<> check_unused(std::int64_t lv_id) const;
     void update(const ThinRow& volume);
+    // What its users were answered stays if this process is killed, as they do (C12).
+    void set_outlived(std::int64_t lv_id, bool on);
     // Access holds for who connects from now on, limits at once.
     void set_policy(std::int64_t lv_id, NbdPolicy policy);
     bool has(std::int64_t lv_id) const { return exports_.contains(lv_id); }
@@ -103,6 +112,8 @@ public:
     bool gave_notice() const;
     void place(std::unique_ptr<NbdConnection> connection);
     const TlsCredentials& tls() const { return *tls_; }
+    PayloadMemory& memory() { return memory_; }
+    void connection_began() { ++connections_; }
     void connection_ended() { --connections_; }
 
 private:
@@ -113,7 +124,7 @@ private:
     };
     void accept(int listener, bool own);
     NbdClients& best_place();
-    void start_crew();
+    bool start_crew();
 
     Reactor& reactor_;
     Pool& pool_;
@@ -125,6 +136,7 @@ private:
     std::unique_ptr<TlsCredentials> tls_;
     bool tls_required_ = false;
     NbdLimits limits_;
+    PayloadMemory memory_;
     std::chrono::steady_clock::time_point shut_down_at_;  // if shutting_down_
     std::atomic<bool> shutting_down_ = false;
     std::chrono::steady_clock::time_point paused_at_;  // if paused_

@@ -10,9 +10,11 @@
 #include <sys/vfs.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 
 namespace thinvol {
 namespace {
@@ -77,6 +79,22 @@ std::optional<Sectors> direct_granule(const std::string& path, const OpenFile& f
     return direct ? std::optional(Sectors(8)) : std::nullopt;
 }
 
+// Two copies of a state directory have locks of their own; their pools' physical volumes are the
+// same. An owner that was killed may need a moment to let go.
+Result<> lock_for_pool(int fd, const UuidBytes& pool) {
+    constexpr std::uint64_t bytes = 1ULL << 62;  // beyond the first, all that a lock can be on
+    constexpr auto patience = std::chrono::seconds(3);
+    std::uint64_t number = 0;
+    std::memcpy(&number, pool.data(), sizeof number);
+    const auto end = std::chrono::steady_clock::now() + patience;
+    for (;;) {
+        auto locked = lock_byte(fd, LockKind::exclusive, 1 + number % bytes);
+        if (locked || locked.error().code != Errc::busy || std::chrono::steady_clock::now() > end)
+            return locked;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
 std::string probe_signature(int fd) {
     blkid_probe probe = blkid_new_probe();
     if (probe == nullptr) return "";
@@ -127,6 +145,12 @@ public:
         opened.flushes = [raw] { return raw->flushes(); };
         opened.sibling = [raw](Ring* ring) -> Result<std::unique_ptr<BlockQueue>> {
             return std::unique_ptr<BlockQueue>(TRY(raw->sibling(ring)));
+        };
+        opened.claim = [fd, path](const UuidBytes& pool) -> Result<> {
+            if (lock_for_pool(fd, pool)) return {};
+            return Error(Errc::busy, fmt::format("{}: a process of another copy of this state "
+                                                 "directory has the pool open",
+                                                 path));
         };
         opened.grow = [raw](Sectors size) { raw->grow(size); };
         return opened;

@@ -47,6 +47,9 @@ public:
         std::function<std::uint64_t()> flushes;
         // For another thread; as FileQueue::sibling(). Null: there is no such thing.
         std::function<Result<std::unique_ptr<BlockQueue>>(Ring*)> sibling;
+        // For that pool alone, until it is closed; busy: somebody else has the pool open. Null:
+        // nobody else can.
+        std::function<Result<>(const UuidBytes& pool)> claim;
         std::function<void(Sectors)> grow;  // to the size that its row has come to meanwhile
     };
     virtual Result<Opened> open(const std::string& path, const How& how) = 0;

@@ -4,11 +4,11 @@
 
 #include <thread>
 
+#include "libvm/left_devices.h"
 #include "libvm/pool_lending.h"
 #include "libvm/reconcile.h"
 #include "libvm/rehearsal.h"
 #include "libvm/server_process.h"
-#include "libvm/volume_devices.h"
 
 namespace thinvol {
 namespace {
@@ -100,6 +100,23 @@ private:
     std::unique_ptr<PoolDevices> devices_;
 };
 
+// A server that was killed leaves its sockets behind, and perhaps devices which another is to go on
+// with. Whether that one is there now.
+Result<bool> revive_server(const Environment& environment, const PoolRow& pool) {
+    if (environment.rehearsal || !environment.has_sockets(pool.lv.uuid)) return false;
+    {
+        const auto lock = FileLock::try_exclusive(environment.lock_path(pool.lv.uuid));
+        if (!lock || clear_left_overs(environment, pool.lv.uuid)) return false;
+    }
+    auto started = start_server_process(environment, pool.lv.uuid);
+    if (!started && started.error().code != Errc::exists && started.error().code != Errc::busy)
+        return Error(Errc::io_error,
+                     fmt::format("{}; devices of the server before wait for it: tvchange -an -f "
+                                 "removes them, with errors to whoever uses them",
+                                 started.error().text));
+    return true;
+}
+
 // not_found: no server, or it went away before it answered.
 Result<Result<PoolAnswer>> try_server(const Environment& environment, const PoolRow& pool,
                                       const PoolRequest& request) {
@@ -107,11 +124,18 @@ Result<Result<PoolAnswer>> try_server(const Environment& environment, const Pool
     const auto named = [&](auto outcome) {
         return within(fmt::format("pool {}", pool.lv.name), std::move(outcome));
     };
-    auto client = TRY(named(ControlClient::connect(environment.control_socket(pool.lv.uuid),
-                                                   asks_only ? report_patience : patience)));
-    const bool sent = client.send(request).has_value();
-    TRY(named(client.await_answer()));
-    auto text = client.receive_answer();
+    const auto connect = [&] {
+        return named(ControlClient::connect(environment.control_socket(pool.lv.uuid),
+                                            asks_only ? report_patience : patience));
+    };
+    auto client = connect();
+    if (!client && client.error().code == Errc::not_found &&
+        TRY(named(revive_server(environment, pool))))
+        client = connect();
+    if (!client) return std::move(client).error();
+    const bool sent = client->send(request).has_value();
+    TRY(named(client->await_answer()));
+    auto text = client->receive_answer();
     if (!sent || !text || !*text) return Error(Errc::not_found, "the server went away");
     return answer_from_json(**text);
 }
@@ -168,14 +192,7 @@ Result<std::optional<PoolAnswer>> ask_if_served(const Environment& environment, 
         return std::optional(TRY(rehearse_served(std::move(*status), request)));
     }
     auto answer = try_server(environment, pool, request);
-    if (!answer && answer.error().code == Errc::not_found) {
-        // A server that was killed leaves its sockets behind.
-        if (environment.has_sockets(pool.lv.uuid)) {
-            const auto lock = FileLock::try_exclusive(environment.lock_path(pool.lv.uuid));
-            if (lock) remove_left_overs(environment, pool.lv.uuid);
-        }
-        return std::optional<PoolAnswer>();
-    }
+    if (!answer && answer.error().code == Errc::not_found) return std::optional<PoolAnswer>();
     if (!answer) return std::move(answer).error();
     if (!*answer) return std::move(*answer).error();
     return std::optional(std::move(**answer));

@@ -9,16 +9,33 @@ namespace thinvol {
 Result<std::unique_ptr<PoolDevices>> PoolDevices::open(Session& session, const GroupRow& group,
                                                        const PoolRow& pool, bool with_pending,
                                                        Ring* ring, bool unflushed) {
-    std::unique_ptr<PoolDevices> devices(new PoolDevices());
-    devices->extent_size_ = group.extent_size;
-    devices->ring_ = ring;
-    devices->unflushed_ = unflushed;
-    devices->metadata_ = std::make_unique<LinearQueue>(std::vector<LinearSegment>());
-    devices->data_ = std::make_unique<LinearQueue>(std::vector<LinearSegment>());
-    TRY(devices->append(session, group, pool, SegmentRole::metadata, with_pending,
-                        *devices->metadata_));
-    TRY(devices->append(session, group, pool, SegmentRole::data, with_pending, *devices->data_));
+    std::unique_ptr<PoolDevices> devices(new PoolDevices(group, ring, unflushed));
+    devices->pool_ = uuid_bytes(pool.lv.uuid);
+    if (!devices->pool_)
+        return Error(Errc::corrupt, fmt::format("catalog: pool {} has no UUID", pool.lv.name));
+    TRY(devices->fill(session, group, pool, with_pending));
     return devices;
+}
+
+Result<std::unique_ptr<PoolDevices>> PoolDevices::open_beside(Session& session,
+                                                              const GroupRow& group,
+                                                              const PoolRow& pool) {
+    std::unique_ptr<PoolDevices> devices(new PoolDevices(group, nullptr, false));
+    TRY(devices->fill(session, group, pool, false));
+    return devices;
+}
+
+PoolDevices::PoolDevices(const GroupRow& group, Ring* ring, bool unflushed)
+    : extent_size_(group.extent_size),
+      ring_(ring),
+      unflushed_(unflushed),
+      metadata_(std::make_unique<LinearQueue>(std::vector<LinearSegment>())),
+      data_(std::make_unique<LinearQueue>(std::vector<LinearSegment>())) {}
+
+Result<> PoolDevices::fill(Session& session, const GroupRow& group, const PoolRow& pool,
+                           bool with_pending) {
+    TRY(append(session, group, pool, SegmentRole::metadata, with_pending, *metadata_));
+    return append(session, group, pool, SegmentRole::data, with_pending, *data_);
 }
 
 Result<BlockQueue*> PoolDevices::pv(Session& session, std::int64_t vg_id, std::int64_t pv_id) {
@@ -30,6 +47,7 @@ Result<BlockQueue*> PoolDevices::pv(Session& session, std::int64_t vg_id, std::i
         return Error(Errc::corrupt, fmt::format("catalog: physical volume {} is missing", pv_id));
     auto opened =
         TRY(open_pv(*session.opener, *row, session.catalog.environment_uuid(), ring_, unflushed_));
+    if (pool_ && opened.claim) TRY(opened.claim(*pool_));
     return pvs_.emplace(pv_id, Pv{*row, std::move(opened)}).first->second.opened.queue.get();
 }
 

@@ -24,6 +24,9 @@ public:
     static Result<std::unique_ptr<PoolDevices>> open(Session& session, const GroupRow& group,
                                                      const PoolRow& pool, bool with_pending,
                                                      Ring* ring, bool unflushed);
+    // Once more, in the process that has them open already; to be read.
+    static Result<std::unique_ptr<PoolDevices>> open_beside(Session& session, const GroupRow& group,
+                                                            const PoolRow& pool);
 
     BlockQueue& metadata() { return *metadata_; }
     BlockQueue& data() { return *data_; }
@@ -56,16 +59,18 @@ public:
     std::uint64_t layout() const { return layout_; }
 
 private:
-    PoolDevices() = default;
+    PoolDevices(const GroupRow& group, Ring* ring, bool unflushed);
+    Result<> fill(Session& session, const GroupRow& group, const PoolRow& pool, bool with_pending);
     Result<BlockQueue*> pv(Session& session, std::int64_t vg_id, std::int64_t pv_id);
     Result<> reach(Session& session, const GroupRow& group, const SegmentRow& segment);
     Result<LinearSegment> placed(Session& session, const GroupRow& group, const SegmentRow& s);
     Result<> append(Session& session, const GroupRow& group, const PoolRow& pool, SegmentRole role,
                     bool with_pending, LinearQueue& queue);
 
-    Sectors extent_size_{};
-    Ring* ring_ = nullptr;
-    bool unflushed_ = false;
+    std::optional<UuidBytes> pool_;  // that its physical volumes are claimed for
+    Sectors extent_size_;
+    Ring* ring_;
+    bool unflushed_;
     struct LaneQueues {
         Ring* ring;
         std::vector<std::unique_ptr<BlockQueue>> devices;

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "libvm/left_devices.h"
 #include "libvm/pool_lending.h"
 #include "libvm/pool_operations.h"
 #include "libvm/pool_owner.h"
 #include "libvm/reconcile.h"
-#include "libvm/volume_devices.h"
 
 namespace thinvol {
 namespace {
@@ -46,8 +46,18 @@ Result<std::unique_ptr<LocalPool>> LocalPool::open(Session& session, const Group
     auto lock = FileLock::try_exclusive(session.environment.lock_path(row.lv.uuid));
     if (!lock)
         return std::move(lock).error().prefixed(fmt::format("pool {}/{}", group.name, row.lv.name));
-    remove_left_overs(session.environment, row.lv.uuid);
+    if (!clear_left_overs(session.environment, row.lv.uuid))
+        return Error(Errc::io_error,
+                     fmt::format("pool {}/{}: its server was killed, and block devices of its "
+                                 "volumes wait for another: tvs starts one",
+                                 group.name, row.lv.name));
     return open_locked(session, group, row, ring, serves_clients, std::move(*lock));
+}
+
+Result<std::unique_ptr<LocalPool>> LocalPool::serve(Session& session, const GroupRow& group,
+                                                    const PoolRow& row, Ring* ring) {
+    auto lock = TRY(FileLock::try_exclusive(session.environment.lock_path(row.lv.uuid)));
+    return open_locked(session, group, row, ring, true, std::move(lock));
 }
 
 Result<std::unique_ptr<LocalPool>> LocalPool::take_over(Session& session, const GroupRow& group,

@@ -39,6 +39,9 @@ public:
     static Result<std::unique_ptr<LocalPool>> open(Session& session, const GroupRow& group,
                                                    const PoolRow& pool, Ring* ring = nullptr,
                                                    bool serves_clients = false);
+    // For a server, which goes on with the block devices that one before it left.
+    static Result<std::unique_ptr<LocalPool>> serve(Session& session, const GroupRow& group,
+                                                    const PoolRow& pool, Ring* ring);
     // For the successor of a server, whose lock this is.
     static Result<std::unique_ptr<LocalPool>> take_over(Session& session, const GroupRow& group,
                                                         const PoolRow& pool, Ring* ring,

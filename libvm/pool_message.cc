@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "libvm/sizes.h"
 #include "engine/run_now.h"
+#include "libvm/sizes.h"
 
 namespace thinvol {
 namespace {

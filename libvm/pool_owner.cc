@@ -10,6 +10,7 @@
 #include "libvm/group_log.h"
 #include "libvm/merges.h"
 #include "libvm/placement.h"
+#include "libvm/privileges.h"
 #include "libvm/spare.h"
 #include "libvm/tags.h"
 
@@ -474,14 +475,14 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const ActivateRequest&
                                      "do that, or end the wait with tvconvert --cancelmerge",
                                      volume.lv.name, snapshot ? snapshot->lv.name : "its origin"));
         }
-        TRY(export_as(volume, request.how));
+        TRY(export_as(volume, request.how, request.keep));
     }
     if (!request.how.empty()) sync_log(answer);
     return answer;
 }
 
-// What was asked for is kept only if it works here.
-Result<> PoolOwner::export_as(const ThinRow& volume, const std::string& how) {
+// What was asked for is kept only if it works here, and if it is to be.
+Result<> PoolOwner::export_as(const ThinRow& volume, const std::string& how, bool keep) {
     if (how.empty()) return exports_->add(volume);
     const auto remember = [&](std::string_view what) -> Result<> {
         auto transaction = TRY(session_.catalog.begin());
@@ -491,7 +492,7 @@ Result<> PoolOwner::export_as(const ThinRow& volume, const std::string& how) {
     const std::string before = TRY(remembered_export(session_.catalog, volume));
     TRY(remember(how));
     auto added = exports_->add(volume);
-    if (!added) TRY(remember(before));
+    if (!added || !keep) TRY(remember(before));
     return added;
 }
 
@@ -536,6 +537,7 @@ Result<PoolAnswer> PoolOwner::perform(const std::string&, const StatusRequest&) 
 PoolAnswer PoolOwner::status() {
     PoolAnswer answer;
     answer.pid = ::getpid();
+    answer.privileges = privileges_in_words();
     engine_.call([&](Pool& pool, PoolDevices& devices) {
         const PoolStatus s = pool.status();
         answer.mode = name_of(s.mode);

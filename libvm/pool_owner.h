@@ -89,7 +89,7 @@ private:
     TransactionId transaction_id();
     Result<GroupRow> group(const PoolRow& pool) { return session_.catalog.group(pool.lv.vg_id); }
     bool exported(std::int64_t lv_id) { return exports_ != nullptr && exports_->has(lv_id); }
-    Result<> export_as(const ThinRow& volume, const std::string& how);
+    Result<> export_as(const ThinRow& volume, const std::string& how, bool keep);
     Result<PoolAnswer> replace(const std::string& id, const ThinRow& snapshot, bool keep);
     // What waited for these volumes to be out of use; the answer names the origins.
     Result<> merge_due(const std::vector<std::int64_t>& lv_ids, PoolAnswer& answer);

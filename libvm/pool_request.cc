@@ -24,7 +24,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResizeVolumeRequest, lv_id, size)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExtendPoolRequest, data, metadata, pv_ids, data_before,
                                    metadata_before)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MergeRequest, lv_id, keep)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids, how)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ActivateRequest, lv_ids, how, keep)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeactivateRequest, lv_ids)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ReadMetadataRequest, first, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MovePieceRequest, job_id)
@@ -53,8 +53,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ActiveVolume, lv_id, clients, ma
                                                 io, rates, device)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolAnswer, warnings, names, mode, trouble, needs_check,
                                    transaction_id, data_blocks, data_used, metadata_blocks,
-                                   metadata_used, flushes, commits, pid, writes_wait_for_space,
-                                   active, pause_ms, events, bytes_following)
+                                   metadata_used, flushes, commits, pid, privileges,
+                                   writes_wait_for_space, active, pause_ms, events, bytes_following)
 void to_json(nlohmann::json& j, const StatusRequest&) { j = nlohmann::json::object(); }
 void from_json(const nlohmann::json&, StatusRequest&) {}
 void to_json(nlohmann::json& j, const RefreshRequest&) { j = nlohmann::json::object(); }
@@ -129,8 +129,12 @@ std::string to_json(const Result<PoolAnswer>& answer) {
 
 Result<PoolAnswer> answer_from_json(std::string_view text) {
     try {
-        const Json j = Json::parse(text);
-        if (!j.contains("error")) return j.at("answer").get<PoolAnswer>();
+        Json j = Json::parse(text);
+        if (!j.contains("error")) {
+            Json& answer = j.at("answer");
+            answer.emplace("privileges", "");  // a server that was started before tells nothing
+            return answer.get<PoolAnswer>();
+        }
         const int code = j.at("error").at("code").get<int>();
         const bool known =
             code >= static_cast<int>(Errc::io_error) && code <= static_cast<int>(Errc::read_only);

@@ -55,7 +55,8 @@ struct MergeRequest {
 };
 struct ActivateRequest {
     std::vector<std::int64_t> lv_ids;
-    std::string how{};  // kept as activation.export of these volumes; empty: as it is set
+    std::string how{};  // empty: as activation.export is set
+    bool keep = true;   // how, as activation.export of these volumes
 };
 struct DeactivateRequest {
     std::vector<std::int64_t> lv_ids;
@@ -129,6 +130,7 @@ struct PoolAnswer {
     std::uint64_t data_blocks = 0, data_used = 0, metadata_blocks = 0, metadata_used = 0;
     std::uint64_t flushes = 0, commits = 0;
     std::int64_t pid = 0;
+    std::string privileges;  // of that process
     bool writes_wait_for_space = false;
     std::vector<ActiveVolume> active;
     std::uint64_t pause_ms = 0;  // of RestartRequest: how long clients had to wait

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -21,6 +22,7 @@
 #include "libvm/opened_volumes.h"
 #include "libvm/pool_keeper.h"
 #include "libvm/pool_owner.h"
+#include "libvm/privileges.h"
 #include "libvm/served_move.h"
 #include "libvm/ublk_device.h"
 #include "libvm/uri.h"
@@ -98,8 +100,21 @@ public:
         if (!outcome && !there_already) ignore(remove_from_nbd(v.lv.id), "what failed is said");
         return outcome;
     }
-    // What the program before this one exported, which had no devices, whatever is set since.
-    Result<> add_again(const ThinRow& v) { return add_to_nbd(v, true); }
+    // What the program before this one exported, whatever is set since.
+    Result<> add_again(const ThinRow& v) {
+        bool visible = true;
+        if (devices_.is_left(v))
+            visible = TRY(DevicePolicy::load(session_, v)).kinds.settled(true).nbd;
+        return add_to_nbd(v, visible);
+    }
+    // Its device goes on that was left; what is not as set, in words.
+    Result<std::vector<std::string>> recover(const ThinRow& v) {
+        const bool there_already = has(v.lv.id);
+        if (!there_already) TRY(add_again(v));
+        auto outcome = devices_.recover(v, TRY(DevicePolicy::load(session_, v)));
+        if (!outcome && !there_already) ignore(remove_from_nbd(v.lv.id), "what failed is said");
+        return outcome;
+    }
     Result<> remove(std::int64_t id) override {
         TRY(check_unused(id));
         TRY(devices_.remove(id));
@@ -185,8 +200,10 @@ public:
     Result<> open(const std::string& pool_uuid, const Succession* before);
     Result<> start_keeper(const Config& config);
     void take_over(const Succession& before);
-    // Unless it is empty: what a server that died exported is exported again, and `restored` told.
-    void serve(const std::function<void()>& restored);
+    bool has_left_devices() const { return !devices_->left().empty(); }
+    // Unless it is empty: what a server that died exported is exported again, and `restored` told;
+    // with `all` not only what is a block device.
+    void serve(const std::function<void()>& restored, bool all);
 
 private:
     struct ControlConnection {
@@ -205,7 +222,10 @@ private:
         std::optional<PinnedReader> pinned;
         std::unique_ptr<OpenedVolume> opened;
     };
-    void restore_exports();
+    void restore_exports(bool all);
+    bool recover_devices();
+    bool export_again(const std::vector<std::int64_t>& ids,
+                      const std::function<Result<>(const ThinRow&)>& add);
     void end_exports();
     void accept_control();
     void converse(ControlConnection& connection);
@@ -273,7 +293,7 @@ Result<> Server::obtain_pool(const Succession* before) {
     }
     const auto end = std::chrono::steady_clock::now() + lock_wait;
     for (;;) {
-        auto local = LocalPool::open(session_, group_, pool_, ring_.get(), true);
+        auto local = LocalPool::serve(session_, group_, pool_, ring_.get());
         if (local) {
             local_ = std::move(*local);
             return {};
@@ -313,6 +333,7 @@ Result<> Server::open(const std::string& pool_uuid, const Succession* before) {
     mover_ =
         std::make_unique<ServedMove>(control_session_, *served_, group_, pool_, request_mutex_);
     TRY(start_keeper(config));
+    if (config.word("activation.privileges") == "least") TRY(give_up_privileges());
     control_socket_ = before != nullptr ? UniqueFd(before->control)
                                         : TRY(listen_on(environment_.control_socket(pool_uuid)));
     reactor_.watch(control_socket_.get(), EPOLLIN, [this](std::uint32_t) { accept_control(); });
@@ -333,7 +354,6 @@ Result<> Server::open(const std::string& pool_uuid, const Succession* before) {
     reactor_.every(tick_interval, [this] {
         local_->pool().tick(std::chrono::duration_cast<std::chrono::milliseconds>(
             std::chrono::steady_clock::now().time_since_epoch()));
-        devices_->tick();
     });
     return {};
 }
@@ -357,28 +377,68 @@ Result<> Server::start_keeper(const Config& config) {
     return {};
 }
 
-// One volume that cannot be exported does not keep the others from it. Beside the reactor, which
-// block devices need to come up.
-void Server::restore_exports() {
+// Beside the reactor, which block devices need to come up.
+void Server::restore_exports(bool all) {
     const std::scoped_lock lock(request_mutex_);
-    remembers_exports_ = true;
-    for (const std::int64_t id : read_active_list(environment_.active_list(pool_.lv.uuid))) {
-        const auto volume = control_session_.catalog.thin(id);
-        const auto added = volume ? exports_->add(*volume) : Result<>(volume.error());
-        if (added) served_->call([&](Pool&, PoolDevices&) { asked_to_activate_ = true; });
-        else fmt::print(stderr, "thinvold: not exported again: {}\n", added.error().text);
+    bool any = recover_devices();
+    remembers_exports_ = all;
+    if (all)
+        any = export_again(read_active_list(environment_.active_list(pool_.lv.uuid)),
+                           [&](const ThinRow& v) {
+                               return exports_->has(v.lv.id) ? Result<>() : exports_->add(v);
+                           }) ||
+              any;
+    if (any) served_->call([&](Pool&, PoolDevices&) { asked_to_activate_ = true; });
+}
+
+// Those that were left go on, as far as their volumes are there. What cannot go on now may do so
+// when it is activated. Whether any does.
+bool Server::recover_devices() {
+    bool any = false;
+    const auto volumes = control_session_.catalog.thins_of_pool(pool_.lv.id);
+    if (!volumes) {
+        fmt::print(stderr, "thinvold: {}\n", volumes.error().text);
+        return false;
     }
+    const std::vector<LeftDevice> all = devices_->left();
+    for (const LeftDevice& left : all) {
+        const auto volume = std::find_if(volumes->begin(), volumes->end(), [&](const ThinRow& v) {
+            return v.thin_id == left.thin_id;
+        });
+        const auto say = [&](const std::string& text) {
+            fmt::print(stderr, "thinvold: {} of the server before: {}\n", left.node, text);
+        };
+        if (!left.recoverable || volume == volumes->end()) {
+            if (auto removed = devices_->remove_left(left); !removed) say(removed.error().text);
+            continue;
+        }
+        const auto differences = exports_->recover(*volume);
+        any = any || differences.has_value();
+        if (!differences) say(differences.error().text);
+        else std::for_each(differences->begin(), differences->end(), say);
+    }
+    return any;
+}
+
+// One volume that cannot be exported does not keep the others from it. Whether any was.
+bool Server::export_again(const std::vector<std::int64_t>& ids,
+                          const std::function<Result<>(const ThinRow&)>& add) {
+    bool any = false;
+    for (const std::int64_t id : ids) {
+        const auto volume = control_session_.catalog.thin(id);
+        const auto added = volume ? add(*volume) : Result<>(volume.error());
+        any = any || added.has_value();
+        if (!added) fmt::print(stderr, "thinvold: not exported again: {}\n", added.error().text);
+    }
+    return any;
 }
 
 void Server::take_over(const Succession& before) {
     remembers_exports_ = before.restore;
-    for (const std::int64_t id : before.exports) {
-        const auto volume = session_.catalog.thin(id);
-        const auto added = volume ? exports_->add_again(*volume) : Result<>(volume.error());
-        if (!added) fmt::print(stderr, "thinvold: not exported again: {}\n", added.error().text);
-    }
+    export_again(before.exports, [&](const ThinRow& v) { return exports_->add_again(v); });
     asked_to_activate_ = true;
     nbd_->take_over(before);
+    recover_devices();
     events_.begin_after(before.last_event);
     restarted_by_ = before.request_id;
     pause_ms_ = static_cast<std::uint64_t>((monotonic_ns() - before.began) / 1'000'000);
@@ -418,7 +478,7 @@ void Server::end_exports() {
     exports_ended_ = true;
 }
 
-void Server::serve(const std::function<void()>& restored) {
+void Server::serve(const std::function<void()>& restored, bool all) {
     bool at_rest = false;
     const auto began = std::chrono::steady_clock::now();
     std::thread starter;
@@ -427,17 +487,16 @@ void Server::serve(const std::function<void()>& restored) {
         if (restored && !starter.joinable()) {
             ++executing_;
             starter = std::thread([&] {
-                restore_exports();
+                restore_exports(all);
                 restored();
                 --executing_;
             });
         }
         const bool progress = local_->pool().run_once();
         const bool sent = nbd_->run_once();
-        const bool moved = devices_->run_once();
-        if (progress || sent || moved) return true;
+        if (progress || sent) return true;
         const auto now = std::chrono::steady_clock::now();
-        if (!asked_to_activate_ && now - began > idle_limit_) stop();
+        if (!asked_to_activate_ && executing_ == 0 && now - began > idle_limit_) stop();
         if (!stopping_) return false;
         at_rest = executing_ == 0 && exports_ended_ && !nbd_->has_connections() &&
                   local_->pool().status().settled;
@@ -572,22 +631,17 @@ Result<PoolAnswer> Server::restart(const std::string& request_id) {
         return Error(Errc::busy, "a volume is being imported or exported: try again after that");
     bool moving = false;
     bool lost_changes = false;
-    bool any_devices = false;
     served_->call([&](Pool& pool, PoolDevices& devices) {
-        any_devices = !devices_->none();
         moving = devices.moving() != nullptr;
         lost_changes = pool.status().lost_changes;
     });
-    if (any_devices)
-        return Error(Errc::busy,
-                     "a volume of it is a block device of this host, which a new program does not "
-                     "take over: deactivate it first");
     if (moving)
         return Error(Errc::busy, "a piece of the pool is being moved: try again after that");
     if (lost_changes)
         return Error(Errc::io_error,
                      "changes were lost, which clients learn from this server only: "
                      "deactivate the pool's volumes, and check it");
+    TRY(devices_->check_outlives());
     TRY(check_successor(program_));
     Succession next;
     next.request_id = request_id;
@@ -619,17 +673,22 @@ bool Server::comes_to_rest(Pool& pool, PoolDevices& devices) {
            devices.metadata().in_flight() == 0;
 }
 
-// On the pool's thread, so that nothing begins any more. If it fails, the threads of the clients
-// are gone: it is as after a crash.
+// On the pool's thread, so that nothing begins any more; but by another, because the ublk driver
+// wants a device's queues from somebody else once the threads that served them have ended, and the
+// one that calls exec() does not. If it fails, the threads of the clients are gone: it is as after
+// a crash.
 void Server::hand_over(Succession& next) {
     next.last_event = events_.last();
     next.lock = local_->lock().fd();
     next.control = control_socket_.get();
     next.restore = remembers_exports_;
     nbd_->hand_over(next);
-    const Error error = succeed(next, program_, pool_.lv.uuid);
-    fmt::print(stderr, "thinvold: {}\n", error.text);
-    std::_Exit(1);
+    std::thread([&] {
+        const Error error = succeed(next, program_, pool_.lv.uuid);
+        fmt::print(stderr, "thinvold: {}\n", error.text);
+        std::_Exit(1);
+    }).join();
+    std::abort();
 }
 
 Result<PoolAnswer> Server::open(const OpenVolumeRequest& request, Holdings& holdings) {
@@ -680,7 +739,7 @@ Result<PoolAnswer> Server::pin(std::optional<PinnedReader>& pinned,
 Result<> Server::open_pinned(PinnedReader& pinned) {
     const std::scoped_lock lock(request_mutex_);
     pinned.layout = local_->devices().layout();
-    pinned.devices = TRY(PoolDevices::open(control_session_, group_, pool_, false, nullptr, false));
+    pinned.devices = TRY(PoolDevices::open_beside(control_session_, group_, pool_));
     return {};
 }
 
@@ -721,7 +780,7 @@ Result<> run_pool_server(const Environment& environment, const std::string& pool
                                                TRY(Session::open(environment)));
         TRY(server->open(pool_uuid, before ? &*before : nullptr));
         if (before) server->take_over(*before);
-        restore = !before && how.restore;
+        restore = !before && (how.restore || server->has_left_devices());
         return server;
     };
     auto server = start();
@@ -729,7 +788,7 @@ Result<> run_pool_server(const Environment& environment, const std::string& pool
     if (!server) return std::move(server).error();
     std::function<void()> restored;
     if (restore) restored = [&] { ready({}); };
-    (*server)->serve(restored);
+    (*server)->serve(restored, how.restore);
     return {};
 }
 

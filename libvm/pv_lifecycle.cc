@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "libvm/extents.h"
 #include "libvm/group_log.h"
@@ -64,17 +65,21 @@ Result<Extent> used_end(Session& session, const PvRow& pv) {
     return end;
 }
 
-// A change of one row.
+template <class... Values>
+Result<> change_row(Session& session, const GroupRow& group, const PvRow& pv, std::string_view sql,
+                    const Values&... values) {
+    TRY(check_group_usable(session, group));
+    auto transaction = TRY(session.catalog.begin());
+    TRY(session.catalog.database().run(sql, values..., pv.id));
+    return std::move(transaction).commit();
+}
+
+// A change of one row, and of the group's log.
 template <class... Values>
 Result<> change_pv(Session& session, const PvRow& pv, std::string_view sql,
                    const Values&... values) {
     const GroupRow group = TRY(session.catalog.group(pv.vg_id));
-    TRY(check_group_usable(session, group));
-    {
-        auto transaction = TRY(session.catalog.begin());
-        TRY(session.catalog.database().run(sql, values..., pv.id));
-        TRY(std::move(transaction).commit());
-    }
+    TRY(change_row(session, group, pv, sql, values...));
     return sync_group_log(session, group);
 }
 
@@ -230,17 +235,32 @@ Result<> set_allocatable(Session& session, const PvRow& pv, bool allocatable) {
                      std::int64_t{allocatable});
 }
 
-Result<> set_pv_path(Session& session, const PvRow& pv, const std::string& path) {
-    PvRow moved = pv;
-    moved.path = path;
-    if (!is_at(session, moved, path))
-        return Error(Errc::not_found, fmt::format("{} is not physical volume {}", path, pv.path));
-    if (is_at(session, pv, pv.path))
-        return Error(Errc::exists,
-                     fmt::format("{} is a copy of physical volume {}: tvpvremove takes its label "
-                                 "off",
-                                 path, pv.path));
-    return change_pv(session, pv, "UPDATE pv SET path = ? WHERE id = ?", path);
+Result<> set_pv_paths(Session& session, const std::vector<MovedPv>& moves) {
+    std::set<std::string> seen;
+    for (const auto& [pv, path] : moves) {
+        PvRow moved = pv;
+        moved.path = path;
+        if (!is_at(session, moved, path))
+            return Error(Errc::not_found,
+                         fmt::format("{} is not physical volume {}", path, pv.path));
+        if (is_at(session, pv, pv.path) || !seen.insert(pv.uuid).second)
+            return Error(Errc::exists,
+                         fmt::format("{} is a copy of physical volume {}: tvpvremove takes its "
+                                     "label off",
+                                     path, pv.path));
+    }
+    // The logs come last: each may be on another one of those that moved.
+    std::set<std::int64_t> groups;
+    for (const auto& [pv, path] : moves) {
+        const GroupRow group = TRY(session.catalog.group(pv.vg_id));
+        TRY(change_row(session, group, pv, "UPDATE pv SET path = ? WHERE id = ?", path));
+        groups.insert(group.id);
+    }
+    for (const std::int64_t id : groups) {
+        const GroupRow group = TRY(session.catalog.group(id));
+        TRY(sync_group_log(session, group));
+    }
+    return {};
 }
 
 }  // namespace thinvol

@@ -10,6 +10,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "libvm/session.h"
 
@@ -48,7 +50,10 @@ Result<PvRow> find_pv(Session& session, const GroupRow& group, const std::string
 // then.
 Result<PvRow> resize_pv(Session& session, const PvRow& pv, std::optional<Sectors> size);
 Result<> set_allocatable(Session& session, const PvRow& pv, bool allocatable);
-// It was moved there.
-Result<> set_pv_path(Session& session, const PvRow& pv, const std::string& path);
+struct MovedPv {
+    PvRow pv;
+    std::string path;  // where it is now
+};
+Result<> set_pv_paths(Session& session, const std::vector<MovedPv>& moves);
 
 }  // namespace thinvol

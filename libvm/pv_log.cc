@@ -8,6 +8,7 @@
 
 #include "engine/base/crc32c.h"
 #include "engine/base/le.h"
+#include "engine/base/zeroes.h"
 
 namespace thinvol {
 namespace {
@@ -82,9 +83,10 @@ std::uint32_t crc_without(std::span<std::byte> bytes, std::size_t field) {
 
 }  // namespace
 
-Result<PvLog::Header> PvLog::read_header(Sector at) const {
+Result<PvLog::Header> PvLog::read_header(Sector at) {
     Blocks block(block_bytes);
     TRY(read_now(device_, at, block.span()));
+    blank_ = blank_ && all_zero(block.span());
     DiskHeader disk;
     std::memcpy(&disk, block.span().data(), sizeof disk);
     const bool valid = disk.magic == header_magic &&

@@ -45,6 +45,8 @@ public:
     // The last change it holds; 0: none.
     std::int64_t last_change() const { return last_change_; }
     bool empty() const { return generation_ == 0; }
+    // Empty, and not because what was there is damaged.
+    bool never_written() const { return blank_; }
     // Durable on success. out_of_space: time for a checkpoint.
     Result<> append(const std::vector<Catalog::Change>& changes);
     // Durable on success. out_of_space: time for a larger area.
@@ -66,7 +68,7 @@ private:
     Sector half_at(std::uint64_t generation) const {
         return generation % 2 == 0 ? at_ : at_ + half_;
     }
-    Result<Header> read_header(Sector at) const;
+    Result<Header> read_header(Sector at);
     // Calls visit(text) for each record behind the checkpoint; sets tail_.
     template <class Visit>
     Result<> scan(Visit&& visit);
@@ -79,6 +81,7 @@ private:
     Sector at_;
     Sectors half_;
     UuidBytes group_;
+    bool blank_ = true;
     std::uint64_t generation_ = 0;  // 0: no valid half
     Header header_;
     Sector tail_{};

@@ -14,12 +14,12 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
 #include "engine/base/le.h"
 #include "libvm/nbd_protocol.h"
+#include "libvm/program.h"
 
 namespace thinvol {
 namespace {
@@ -45,18 +45,12 @@ Error system_error(std::string_view what) {
 }
 
 Result<std::string> find_tool(const std::string& name) {
-    const char* path = std::getenv("PATH");
-    const std::string directories = path == nullptr ? "/usr/bin:/bin" : path;
-    for (std::size_t begin = 0; begin <= directories.size();) {
-        const std::size_t end = std::min(directories.find(':', begin), directories.size());
-        const std::string file = directories.substr(begin, end - begin) + "/" + name;
-        if (::access(file.c_str(), X_OK) == 0) return file;
-        begin = end + 1;
-    }
+    auto found = find_program(name);
+    if (found) return found;
     return Error(Errc::not_found,
-                 fmt::format("{} is not installed, and only raw can be had without "
-                             "it: Debian's package is qemu-utils",
-                             name));
+                 fmt::format("{}, and only raw can be had without it: Debian's package is "
+                             "qemu-utils",
+                             found.error().text));
 }
 
 // Absolute, so that QEMU takes it for a file whatever it is called.

@@ -51,6 +51,8 @@ void Reactor::run() {
     {
         const std::scoped_lock lock(mutex_);
         running_ = true;
+        thread_ = std::this_thread::get_id();
+        called_.notify_all();
     }
     std::array<epoll_event, 64> events;
     for (;;) {
@@ -127,8 +129,17 @@ void Reactor::stop() {
     wake();
 }
 
+void Reactor::await_running() {
+    std::unique_lock lock(mutex_);
+    called_.wait(lock, [&] { return running_ || stopping_; });
+}
+
 void Reactor::call(const std::function<void()>& body) {
     std::unique_lock lock(mutex_);
+    if (running_ && thread_ == std::this_thread::get_id()) {
+        lock.unlock();
+        return body();
+    }
     if (!running_) {
         lock.unlock();
         const std::scoped_lock one_at_a_time(inline_mutex_);

@@ -5,7 +5,8 @@
 // Invariants  (1) handlers, timers and calls run on the reactor's thread, one after the other
 //             (2) it sleeps only when work() says that there is nothing left to do without waiting
 // Errors      none after construction
-// Threads     run() is the thread; call() and stop() from any other, wake() from any
+// Threads     run() is the thread; call(), stop() and await_running()
+//             from any other, wake() from any
 // Source      epoll(7), eventfd(2)
 #pragma once
 
@@ -15,6 +16,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -42,6 +44,8 @@ public:
 
     void run();
     void stop();
+    // Until run() runs, so that call() is not carried out by who calls.
+    void await_running();
     // Ends its sleep, or keeps it from the next.
     void wake();
     // Runs `body` on the reactor's thread and waits for it. On that thread itself, or when run() is
@@ -71,10 +75,11 @@ private:
 
     std::mutex inline_mutex_;  // of calls while run() is not running
     std::mutex mutex_;
-    std::condition_variable called_;
-    std::vector<Call*> calls_;  // under mutex_
-    bool stopping_ = false;     // under mutex_
-    bool running_ = false;      // under mutex_
+    std::condition_variable called_;  // or running
+    std::vector<Call*> calls_;        // under mutex_
+    bool stopping_ = false;           // under mutex_
+    bool running_ = false;            // under mutex_
+    std::thread::id thread_{};        // that runs; under mutex_
 };
 
 }  // namespace thinvol

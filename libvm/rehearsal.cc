@@ -65,6 +65,7 @@ public:
         plain.ring = nullptr;
         plain.unflushed = false;
         Opened opened = TRY(file_opener().open(path, plain));
+        opened.claim = nullptr;  // others may use what is only read
         opened.queue = std::make_unique<RehearsedQueue>(std::move(opened.queue), written_[path]);
         opened.allocate = [](Sector, Sectors) { return Result<>(); };
         opened.flushes = [] { return std::uint64_t{0}; };

@@ -601,6 +601,13 @@ constexpr Field volume_table[] = {
          return status_of(r) == nullptr ? Cell() : Cell(status_of(r)->pid);
      },
      needs_servers},
+    {"server_privileges", "Privileges", FieldKind::text,
+     "What that process may do: its user, capabilities, whether programs it starts may have more, "
+     "and whether it leaves core dumps.",
+     [](const Row& r) -> Cell {
+         return status_of(r) == nullptr ? Cell() : text_or_nothing(status_of(r)->privileges);
+     },
+     needs_servers},
     {"server_flushes", "Flushes", FieldKind::number,
      "Flushes the pool's server has asked of physical volumes.",
      [](const Row& r)

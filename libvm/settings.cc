@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> discards{"passdown", "nopassdown", "ignore"};
 constexpr std::array<std::string_view, 3> socket_modes{"0600", "0660", "0666"};
+constexpr std::array<std::string_view, 2> privileges{"least", "all"};
 constexpr std::array<std::string_view, 3> tls_modes{"off", "allow", "require"};
 constexpr std::int64_t day = 24 * 60 * 60;
 
@@ -49,6 +50,10 @@ constexpr SettingSpec table[] = {
      check_export},
     {"activation.idle_timeout", Type::number, "10", Scope::system,
      "Seconds until a pool's server that nobody asked to activate anything ends.", 1, day},
+    {"activation.privileges", Type::word, "\"least\"", Scope::pool,
+     "What a pool's server keeps of the privileges it is started with: least, what serving takes, "
+     "and its hooks have no more, and no setuid programs; all, for hooks that need them.",
+     0, 0, privileges},
     {"activation.skip_snapshots", Type::flag, "true", Scope::pool,
      "New snapshots are flagged to be skipped by activation, as with -ky."},
     {"activation.stop_timeout", Type::number, "10", Scope::pool,
@@ -95,13 +100,24 @@ constexpr SettingSpec table[] = {
      "memory; false: by the driver."},
     {"events.hook", Type::strings, "[]", Scope::pool,
      "Program and arguments to run for each event, without a shell; the event is in THINVOL_* "
-     "variables and, as JSON, on standard input. Empty: none."},
+     "variables and, as JSON, on standard input. It has the server's privileges: see "
+     "activation.privileges. Empty: none."},
     {"events.hook_maximum", Type::number, "4", Scope::pool,
      "Hooks of one pool that run at once; more wait.", 1, 64},
     {"events.hook_timeout", Type::number, "30", Scope::pool,
      "Seconds after which a hook is killed, with all that it started.", 1, day},
     {"events.syslog", Type::flag, "true", Scope::pool,
      "Events go to syslog, and so to the journal."},
+    {"hooks.freeze", Type::strings, "[]", Scope::volume,
+     "Program and arguments that hold a volume's users still before its snapshot is taken, such as "
+     "one that has a guest's agent freeze its file systems. It runs without a shell, as who takes "
+     "the snapshot, with THINVOL_VG, THINVOL_VOLUME and THINVOL_HOOK (freeze or thaw) set; if it "
+     "fails, there is no snapshot. Empty: none."},
+    {"hooks.thaw", Type::strings, "[]", Scope::volume,
+     "The same, to let them go on: run whenever hooks.freeze was begun, whatever came of it."},
+    {"hooks.timeout", Type::number, "30", Scope::volume,
+     "Seconds after which one of these is killed, with all that it started, and has failed.", 1,
+     day},
     {"nbd.access",
      Type::text,
      "\"\"",
@@ -127,6 +143,11 @@ constexpr SettingSpec table[] = {
      "\"[::1]:10809\"; as all of nbd that is a pool's, from its next start on."},
     {"nbd.listen_without_tls", Type::flag, "false", Scope::pool,
      "Addresses that other machines reach are served even if TLS is not required."},
+    {"nbd.memory_maximum", Type::number, "256", Scope::pool,
+     "MiB that the clients of one pool may take up together with what they read and write, besides "
+     "256 KiB of each. When it is used up, who asks for more waits, and who holds some of it for "
+     "ten seconds without moving 1 MiB in five is dropped.",
+     64, 1048576},
     {"nbd.negotiation_timeout", Type::number, "30", Scope::pool,
      "Seconds after which a client must have chosen its export.", 1, day},
     {"nbd.options", Type::number, "64", Scope::pool,
@@ -139,7 +160,9 @@ constexpr SettingSpec table[] = {
      "Who may connect to the pool's socket: its owner, its group too, or everybody.", 0, 0,
      socket_modes},
     {"nbd.threads", Type::number, "0", Scope::pool,
-     "Threads that serve the clients of one pool; 0: one a processor, four at most.", 0, 16},
+     "Threads that serve the clients of one pool, and queues of each ublk device; 0: one a "
+     "processor, four at most.",
+     0, 16},
     {"nbd.tls", Type::word, "\"off\"", Scope::pool,
      "Whether clients may use TLS, or must, on the socket too.", 0, 0, tls_modes},
     {"nbd.tls_certificates", Type::text, "\"\"", Scope::pool,
@@ -147,7 +170,8 @@ constexpr SettingSpec table[] = {
     {"nbd.tls_keys", Type::text, "\"\"", Scope::pool,
      "File of pre-shared keys, each a line NAME:HEXKEY, as psktool makes it."},
     {"nbd.tls_verify_clients", Type::flag, "true", Scope::pool,
-     "A client without a pre-shared key must show a certificate that ca-cert.pem vouches for."},
+     "A client without a pre-shared key must show a client's certificate that ca-cert.pem vouches "
+     "for."},
     {"warnings.levels", Type::numbers, "[80, 85, 90, 95, 100]", Scope::pool,
      "Percent in use, of data and of metadata, each of which is an event when it is reached.", 1,
      100},

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -20,13 +21,15 @@ namespace thinvol {
 namespace {
 
 using Json = nlohmann::json;
-constexpr unsigned format = 1;
+constexpr unsigned format = 2;
+constexpr std::string_view question_option = "--can-succeed=";
 constexpr std::string_view replaced = " (deleted)";  // as the kernel names a file that is gone
 
 Json to_json(const HandedClient& c) {
     return {{"socket", c.socket},
             {"lv", c.lv_id},
             {"may_write", c.may_write},
+            {"attached", c.attached},
             {"replies", static_cast<int>(c.replies)},
             {"allocation", c.contexts.allocation},
             {"sharing", c.contexts.sharing},
@@ -39,6 +42,7 @@ HandedClient client_from(const Json& j) {
     c.socket = j.at("socket");
     c.lv_id = j.at("lv");
     c.may_write = j.at("may_write");
+    c.attached = j.value("attached", false);  // format 1 knew no such clients
     c.replies = static_cast<NbdReplies>(j.at("replies").get<int>());
     c.contexts = {j.at("allocation"), j.at("sharing")};
     c.input = j.at("input").get_binary();
@@ -59,7 +63,7 @@ std::vector<std::uint8_t> packed(const Succession& s) {
 
 Succession unpacked(const std::vector<std::uint8_t>& bytes) {
     const Json j = Json::from_msgpack(bytes);
-    if (j.at("format") != format) throw Json::other_error::create(501, "another format", &j);
+    if (j.at("format") > format) throw Json::other_error::create(501, "another format", &j);
     Succession s;
     s.request_id = j.at("request");
     s.began = j.at("began");
@@ -95,9 +99,19 @@ std::string own_program() {
     return path;
 }
 
+bool can_succeed(std::string_view argument) {
+    if (!argument.starts_with(question_option)) return false;
+    argument.remove_prefix(question_option.size());
+    unsigned asked = 0;
+    const auto [end, error] =
+        std::from_chars(argument.data(), argument.data() + argument.size(), asked);
+    return error == std::errc() && end == argument.data() + argument.size() && asked >= 1 &&
+           asked <= format;
+}
+
 Result<> check_successor(const std::string& path) {
     std::string name = "thinvold";
-    std::string question = can_succeed_option;
+    std::string question = fmt::format("{}{}", question_option, format);
     const std::array<char*, 3> arguments{name.data(), question.data(), nullptr};
     pid_t child = 0;
     if (const int number =

@@ -1,6 +1,7 @@
 // Succession: what a server hands over to the program that takes its place in the same process:
-// its locks, sockets, exports and clients. The process stays, so its pid and its locks do; only
-// the program changes, at a moment when the pool is committed and no request is in flight.
+// its locks, sockets, exports and clients; block devices it finds as after a crash. The process
+// stays, so its pid and its locks do; only the program changes, at a moment when the pool is
+// committed and no request is in flight.
 //
 // Units       bytes; nanoseconds of the monotonic clock
 // Invariants  (1) descriptors named here, and no others, stay open across exec()
@@ -13,6 +14,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/result.h"
@@ -24,6 +26,7 @@ struct HandedClient {
     int socket = -1;
     std::int64_t lv_id = 0;
     bool may_write = false;
+    bool attached = false;  // it is the kernel's (NbdServer::attach)
     NbdReplies replies = NbdReplies::simple;
     NbdContexts contexts;
     std::vector<std::uint8_t> input;
@@ -51,8 +54,8 @@ struct Succession {
 std::string own_program();
 // The program is asked whether it can succeed this one.
 Result<> check_successor(const std::string& program);
-// What it is asked, and what it answers by its status: 0, or not.
-inline constexpr const char* can_succeed_option = "--can-succeed=1";  // the format
+// What it is asked, and answers by its status, 0 or not: "--can-succeed=" and a format.
+bool can_succeed(std::string_view argument);
 // Returns only if it fails; then all is as before.
 Error succeed(const Succession& succession, const std::string& program,
               const std::string& pool_uuid);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -19,6 +20,12 @@ namespace {
 constexpr std::size_t sealed_at_once = 256 << 10;
 constexpr const char* priorities = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 constexpr const char* key_exchanges = ":+ECDHE-PSK:+DHE-PSK:+PSK";
+
+// A certificate that says what it is for must be for clients: not one of some server that the same
+// authority vouches for. GnuTLS writes to neither.
+gnutls_typed_vdata_st as_client{
+    GNUTLS_DT_KEY_PURPOSE_OID,
+    reinterpret_cast<unsigned char*>(const_cast<char*>(GNUTLS_KP_TLS_WWW_CLIENT)), 0};
 
 Error refused(const std::filesystem::path& path, std::string_view why) {
     return {Errc::invalid_argument, fmt::format("TLS: {}: {}", path.string(), why)};
@@ -93,13 +100,13 @@ TlsChannel::TlsChannel(const TlsCredentials& credentials, int socket)
         gnutls_credentials_set(session_, GNUTLS_CRD_CERTIFICATE, credentials.certificates_);
         if (credentials.verify_clients_) {
             gnutls_certificate_server_set_request(session_, GNUTLS_CERT_REQUIRE);
-            gnutls_session_set_verify_cert(session_, nullptr, 0);
+            gnutls_session_set_verify_cert2(session_, &as_client, 1, 0);
         }
     }
     if (credentials.keys_ != nullptr)
         gnutls_credentials_set(session_, GNUTLS_CRD_PSK, credentials.keys_);
-    gnutls_transport_set_ptr2(
-        session_, reinterpret_cast<gnutls_transport_ptr_t>(std::intptr_t{socket}), this);
+    gnutls_transport_set_ptr2(session_,
+                              std::bit_cast<gnutls_transport_ptr_t>(std::intptr_t{socket}), this);
     gnutls_transport_set_push_function(session_, &TlsChannel::push);
 }
 

@@ -24,8 +24,11 @@ enum class Control : std::uint32_t {
     stop_device = 0xc0207507,
     set_parameters = 0xc0207508,
     device_info = 0x80207502,
-    features = 0x80207513,     // 6.5
-    update_size = 0xc0207515,  // 6.16
+    device_info_by_path = 0x80207512,  // 6.3: also of one that a user made
+    start_recovery = 0xc0207510,       // 6.1; another server takes a device over, from here
+    end_recovery = 0xc0207511,         // to here
+    features = 0x80207513,             // 6.5
+    update_size = 0xc0207515,          // 6.16
 };
 enum class Io : std::uint32_t {
     fetch = 0xc0107520,
@@ -33,6 +36,10 @@ enum class Io : std::uint32_t {
 };
 constexpr std::uint32_t legacy(std::uint32_t command) { return command & 0xff; }
 
+inline constexpr std::uint64_t feature_recovery = 1U << 3;  // outlives its server
+inline constexpr std::uint64_t feature_reissue = 1U << 4;   // what that one had not answered too
+// A user made it, and its commands carry the path of its character device, which he may write to.
+inline constexpr std::uint64_t feature_unprivileged = 1U << 5;  // 6.3
 inline constexpr std::uint64_t feature_user_copy = 1U << 7;
 inline constexpr std::uint64_t feature_update_size = 1U << 10;
 
@@ -45,9 +52,11 @@ struct ControlCommand {  // in the SQE
     std::uint16_t length = 0;
     std::uint64_t address = 0;
     std::uint64_t data = 0;
-    std::uint64_t reserved = 0;
+    std::uint16_t path_length = 0;  // of what is at `address`, before the rest
+    std::uint16_t pad = 0;
+    std::uint32_t reserved = 0;
 };
-static_assert(sizeof(ControlCommand) == 32);
+static_assert(sizeof(ControlCommand) == 32 && offsetof(ControlCommand, path_length) == 24);
 
 struct DeviceInfo {
     std::uint16_t queues = 0;
@@ -65,6 +74,8 @@ struct DeviceInfo {
     std::uint64_t reserved[2] = {};
 };
 static_assert(sizeof(DeviceInfo) == 64 && offsetof(DeviceInfo, flags) == 24);
+
+inline constexpr std::uint16_t state_dead = 0;  // not started yet, or stopped
 
 struct Parameters {
     std::uint32_t length = 0;  // how much of this is filled
@@ -96,7 +107,8 @@ inline constexpr std::uint32_t attribute_read_only = 1U << 0;
 inline constexpr std::uint32_t attribute_volatile_cache = 1U << 2;
 inline constexpr std::uint32_t attribute_fua = 1U << 3;
 
-// --- a queue: one descriptor a tag, mapped from the character device
+// --- a queue: one descriptor a tag, mapped from the character device, each queue's behind that of
+// the one before as if it were as deep as can be
 inline constexpr std::size_t depth_max = 4096;
 struct IoDescriptor {
     std::uint32_t op_flags = 0;

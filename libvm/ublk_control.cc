@@ -5,6 +5,7 @@
 #include <liburing.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -12,6 +13,7 @@
 
 #include "engine/base/assert.h"
 #include "libvm/device_users.h"
+#include "libvm/privileges.h"
 
 namespace thinvol {
 namespace {
@@ -19,14 +21,23 @@ namespace {
 constexpr const char* node = "/dev/ublk-control";
 constexpr unsigned entries = 4;
 constexpr auto removal_patience = std::chrono::seconds(1);  // while nobody has it open, no time
+constexpr std::uint64_t own_mark = 1;
 
 Error no_driver(int number) {
     const char* way = number == ENOENT || number == ENODEV || number == ENXIO
                           ? "the kernel's ublk driver is not there: modprobe ublk_drv (Linux 6.0 "
                             "or later)"
-                          : "ublk devices are root's";
+                          : "root makes ublk devices, and who may open that (see README, ublk)";
     return {Errc::unsupported,
             fmt::format("{}: {}: {}; --export nbd goes without", node, std::strerror(number), way)};
+}
+
+Error refused(std::uint32_t device, std::string_view what, int e) {
+    const std::string name = device == ublk::any_device ? "a ublk device" : ublk_node(device);
+    return {e == -EBUSY    ? Errc::busy
+            : e == -ENODEV ? Errc::not_found
+                           : Errc::io_error,
+            fmt::format("{}: {}: {}", name, what, std::strerror(-e))};
 }
 
 template <class T>
@@ -45,6 +56,7 @@ Result<UblkControl> UblkControl::open() {
     UblkControl control;
     control.fd_ = UniqueFd(::open(node, O_RDWR | O_CLOEXEC));
     if (!control.fd_) return no_driver(errno);
+    TRY(check_right_to_devices());
     // Its commands are longer than a usual entry of a ring has room for.
     auto ring = std::make_unique<io_uring>();
     if (const int e = io_uring_queue_init(entries, ring.get(), IORING_SETUP_SQE128); e < 0) {
@@ -55,6 +67,11 @@ Result<UblkControl> UblkControl::open() {
     }
     control.ring_.reset(ring.release());
     TRY(control.find_features());
+    if (::geteuid() != 0 && !control.offers(ublk::feature_unprivileged)) {
+        return Error(Errc::unsupported,
+                     "this kernel's ublk devices are root's, those of 6.5 on need not be; "
+                     "--export nbd goes without");
+    }
     return control;
 }
 
@@ -75,6 +92,24 @@ Result<> UblkControl::find_features() {
 }
 
 int UblkControl::send(ublk::Control command, const ublk::ControlCommand& with) {
+    return with.device != ublk::any_device && with.device == by_path_ ? send_by_path(command, with)
+                                                                      : send_as_is(command, with);
+}
+
+int UblkControl::send_by_path(ublk::Control command, ublk::ControlCommand with) {
+    void* const rest = std::bit_cast<void*>(with.address);
+    const std::size_t length = with.length;
+    std::string text = ublk_server_node(with.device);
+    with.path_length = static_cast<std::uint16_t>(text.size());
+    if (length > 0) text.append(static_cast<const char*>(rest), length);
+    with.address = reinterpret_cast<std::uint64_t>(text.data());
+    with.length = static_cast<std::uint16_t>(text.size());
+    const int result = send_as_is(command, with);
+    if (length > 0) std::memcpy(rest, text.data() + with.path_length, length);
+    return result;
+}
+
+int UblkControl::send_as_is(ublk::Control command, const ublk::ControlCommand& with) {
     io_uring_sqe* sqe = io_uring_get_sqe(ring_.get());
     ASSERT(sqe != nullptr);  // one is under way at a time
     std::memset(sqe, 0, 2 * sizeof *sqe);
@@ -83,17 +118,31 @@ int UblkControl::send(ublk::Control command, const ublk::ControlCommand& with) {
     sqe->fd = fd_.get();
     sqe->cmd_op = legacy_ ? ublk::legacy(code) : code;
     std::memcpy(sqe->cmd, &with, sizeof with);
+    sqe->user_data = own_mark;
+    // The one command that waits for others.
+    __kernel_timespec limit{removal_patience.count(), 0};
+    const unsigned all = command == ublk::Control::remove_device ? 2 : 1;
+    if (all > 1) {
+        sqe->flags |= IOSQE_IO_LINK;
+        io_uring_sqe* timer = io_uring_get_sqe(ring_.get());
+        ASSERT(timer != nullptr);
+        std::memset(timer, 0, 2 * sizeof *timer);
+        io_uring_prep_link_timeout(timer, &limit, 0);
+    }
     int submitted = 0;
     do {
-        submitted = io_uring_submit_and_wait(ring_.get(), 1);
+        submitted = io_uring_submit_and_wait(ring_.get(), all);
     } while (submitted == -EINTR || submitted == -EAGAIN);
     if (submitted < 0) return submitted;
-    io_uring_cqe* cqe = nullptr;
-    int waited = 0;
-    while ((waited = io_uring_wait_cqe(ring_.get(), &cqe)) == -EINTR) {}
-    if (waited < 0) return waited;
-    const int result = cqe->res;
-    io_uring_cqe_seen(ring_.get(), cqe);
+    int result = 0;
+    for (unsigned n = 0; n < all; ++n) {
+        io_uring_cqe* cqe = nullptr;
+        int waited = 0;
+        while ((waited = io_uring_wait_cqe(ring_.get(), &cqe)) == -EINTR) {}
+        if (waited < 0) return waited;
+        if (cqe->user_data == own_mark) result = cqe->res;
+        io_uring_cqe_seen(ring_.get(), cqe);
+    }
     return result;
 }
 
@@ -101,12 +150,7 @@ Result<> UblkControl::ask(ublk::Control command, const ublk::ControlCommand& wit
                           std::string_view what) {
     const int e = send(command, with);
     if (e >= 0) return {};
-    const std::string name =
-        with.device == ublk::any_device ? "a ublk device" : ublk_node(with.device);
-    return Error(e == -EBUSY    ? Errc::busy
-                 : e == -ENODEV ? Errc::not_found
-                                : Errc::io_error,
-                 fmt::format("{}: {}: {}", name, what, std::strerror(-e)));
+    return refused(with.device, what, e);
 }
 
 Result<ublk::DeviceInfo> UblkControl::add(ublk::DeviceInfo wanted) {
@@ -114,7 +158,14 @@ Result<ublk::DeviceInfo> UblkControl::add(ublk::DeviceInfo wanted) {
     command.device = wanted.device;
     command.address = address_of(wanted);
     command.length = sizeof wanted;
-    TRY(ask(ublk::Control::add_device, command, "adding it"));
+    int e = send(ublk::Control::add_device, command);
+    if (e == -EINVAL && (wanted.flags & ublk::feature_user_copy) != 0) {
+        wanted.flags &= ~ublk::feature_user_copy;  // root's alone
+        e = send(ublk::Control::add_device, command);
+    }
+    if (e == -EACCES) return refused(command.device, "there are as many as ublks_max allows", e);
+    if (e < 0) return refused(command.device, "adding it", e);
+    if ((wanted.flags & ublk::feature_unprivileged) != 0) by_path_ = wanted.device;
     return wanted;
 }
 
@@ -124,7 +175,11 @@ Result<ublk::DeviceInfo> UblkControl::info(std::uint32_t device) {
     command.device = device;
     command.address = address_of(found);
     command.length = sizeof found;
-    TRY(ask(ublk::Control::device_info, command, "asking what it is"));
+    int e = send_as_is(ublk::Control::device_info, command);
+    if (e < 0 && offers(ublk::feature_unprivileged))
+        e = send_by_path(ublk::Control::device_info_by_path, command);
+    if (e < 0) return refused(device, "asking what it is", e);
+    if ((found.flags & ublk::feature_unprivileged) != 0) by_path_ = device;
     return found;
 }
 
@@ -144,6 +199,22 @@ Result<> UblkControl::start(std::uint32_t device) {
     return ask(ublk::Control::start_device, command, "starting it");
 }
 
+Result<> UblkControl::start_recovery(std::uint32_t device) {
+    ublk::ControlCommand command;
+    command.device = device;
+    const int e = send(ublk::Control::start_recovery, command);
+    // Also what a server began that was killed before its queues came.
+    if (e >= 0 || e == -EINVAL) return {};
+    return refused(device, "taking it over", e);
+}
+
+Result<> UblkControl::end_recovery(std::uint32_t device) {
+    ublk::ControlCommand command;
+    command.device = device;
+    command.data = static_cast<std::uint64_t>(::getpid());
+    return ask(ublk::Control::end_recovery, command, "going on with it");
+}
+
 Result<> UblkControl::stop(std::uint32_t device) {
     ublk::ControlCommand command;
     command.device = device;
@@ -161,10 +232,11 @@ Result<> UblkControl::remove(std::uint32_t device) {
             return Error(Errc::busy, fmt::format("{} is still mounted", ublk_node(device)));
         e = send(ublk::Control::remove_device, command);
     }
-    if (e < 0 && e != -ENODEV)
+    // Who has it open keeps its number, and no more of it.
+    if (e < 0 && e != -ENODEV && e != -EINTR)
         return Error(Errc::io_error,
                      fmt::format("{}: removing it: {}", ublk_node(device), std::strerror(-e)));
-    const std::string path = fmt::format("/dev/ublkc{}", device);
+    const std::string path = ublk_server_node(device);
     const auto end = std::chrono::steady_clock::now() + removal_patience;
     while (::access(path.c_str(), F_OK) == 0 && std::chrono::steady_clock::now() < end)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));

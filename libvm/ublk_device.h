@@ -1,4 +1,5 @@
-// UblkDevice: a volume as /dev/ublkbN, its requests served by the pool's reactor.
+// UblkDevice: a volume as /dev/ublkbN, whose queues are served by the pool's thread and those with
+// lanes, one each as far as there are threads.
 //
 // Units       none
 // Invariants  as KernelDevice
@@ -21,20 +22,25 @@ public:
     ~UblkDevice() override;
 
     Result<> start() override;
+    Result<> recover(const LeftDevice& left) override;
     std::string node() const override { return ublk_node(device_); }
     Result<> check_resize() const override;
     Result<> resize(Bytes size) override { return control_.update_size(device_, size); }
     Result<> stop() override;
-    bool run_once() override { return queue_ && queue_->run_once(); }
-    void tick() override {
-        if (queue_) queue_->tick();
-    }
+    bool outlives_server() const override { return outlives_server_; }
 
 private:
+    struct Queue {
+        Reactor* reactor;                  // of its thread
+        std::unique_ptr<UblkQueue> queue;  // that thread's
+    };
     UblkDevice(const DeviceServer& server, UblkControl control, const ThinRow& volume);
     Result<> add();
-    Result<> open_queue();
-    Result<> end_queue();
+    void use(const ublk::DeviceInfo& info);
+    Result<> open_queues(std::uint32_t device);
+    Result<> open_queue(std::uint16_t number);
+    Result<> end_queue(Queue& queue);
+    void drop_queues();
 
     DeviceServer server_;
     UblkControl control_;
@@ -43,12 +49,16 @@ private:
     std::uint64_t owner_;
     std::uint32_t device_ = ublk::any_device;  // until the driver knows it
     UblkQueue::Options options_;
-    std::unique_ptr<UblkQueue> queue_;  // the reactor's
+    std::uint16_t queue_count_ = 0;
+    bool outlives_server_ = false;
+    bool a_users_ = false;  // who is not root made it
+    UniqueFd character_device_;
+    std::vector<Queue> queues_;
 };
 
 // Whether the driver is there, and lets us use it.
 bool ublk_works();
-// Removes the devices of a pool whose server is gone; their nodes.
-std::vector<std::string> remove_left_ublk(std::string_view pool_uuid);
+std::vector<LeftDevice> left_ublk(std::string_view pool_uuid);
+Result<> remove_left_ublk(std::uint32_t device);
 
 }  // namespace thinvol

@@ -20,8 +20,6 @@ constexpr std::uint8_t logical_shift = 9;    // whatever a partition table was w
 constexpr std::uint8_t physical_shift = 12;  // smaller writes read first
 constexpr Bytes discard_max{1ULL << 30};
 constexpr Bytes write_zeroes_max{32ULL << 20};  // of which all may have to be written
-constexpr std::uint16_t queue_number = 0;
-constexpr std::size_t pool_thread = 0;  // as NbdExport counts them
 
 bool has_data(IoKind kind) { return kind == IoKind::read || kind == IoKind::write; }
 
@@ -85,43 +83,44 @@ bool translate(const ublk::IoDescriptor& descriptor, IoRequest& request) {
     return false;
 }
 
-UblkQueue::UblkQueue(Reactor& reactor, Pool& pool, NbdExport& exported, UniqueFd device,
+UblkQueue::UblkQueue(NbdClients& thread, NbdExport& exported, int device, std::uint16_t number,
                      const Options& options)
-    : reactor_(reactor),
-      pool_(pool),
-      exported_(exported),
-      device_(std::move(device)),
-      options_(options) {}
+    : thread_(thread), exported_(exported), device_(device), number_(number), options_(options) {}
 
-Result<std::unique_ptr<UblkQueue>> UblkQueue::open(Reactor& reactor, Pool& pool,
-                                                   NbdExport& exported, UniqueFd device,
+Result<std::unique_ptr<UblkQueue>> UblkQueue::open(NbdClients& thread, NbdExport& exported,
+                                                   int device, std::uint16_t number,
                                                    const Options& options) {
-    std::unique_ptr<UblkQueue> queue(
-        new UblkQueue(reactor, pool, exported, std::move(device), options));
+    std::unique_ptr<UblkQueue> queue(new UblkQueue(thread, exported, device, number, options));
     TRY(queue->map());
-    queue->ring_ = TRY(Ring::open(options.depth));
-    reactor.watch(queue->ring_->event_fd(), EPOLLIN,
-                  [ring = queue->ring_.get()](std::uint32_t) { ring->acknowledge(); });
-    for (std::uint16_t tag = 0; tag < options.depth; ++tag) {
-        Slot& slot = *queue->slots_.emplace_back(std::make_unique<Slot>());
-        slot.queue = queue.get();
+    TRY(queue->fetch());
+    thread.add(*queue);
+    return queue;
+}
+
+Result<> UblkQueue::fetch() {
+    ring_ = TRY(Ring::open(options_.depth));
+    thread_.reactor().watch(ring_->event_fd(), EPOLLIN,
+                            [ring = ring_.get()](std::uint32_t) { ring->acknowledge(); });
+    for (std::uint16_t tag = 0; tag < options_.depth; ++tag) {
+        Slot& slot = *slots_.emplace_back(std::make_unique<Slot>());
+        slot.queue = this;
         slot.tag = tag;
         slot.complete = [](RingOperation& operation, int result) {
             auto& s = static_cast<Slot&>(operation);
             s.queue->received(s, result);
         };
-        if (!options.user_copy) slot.own = AlignedBuffer(options.io_max.n);
-        queue->send(slot, ublk::Io::fetch, 0);
+        if (!options_.user_copy) slot.own = AlignedBuffer(options_.io_max.n);
+        send(slot, ublk::Io::fetch, 0);
     }
-    queue->run_once();
-    if (queue->fetching_ != options.depth)
-        return Error(Errc::io_error, "the driver refuses the queue's commands");
-    return queue;
+    run_once(false);
+    if (fetching_ == options_.depth) return {};
+    return Error(Errc::io_error, "the driver refuses the queue's commands");
 }
 
 UblkQueue::~UblkQueue() {
     ASSERT(serving_ == 0);
-    if (ring_) reactor_.forget(ring_->event_fd());
+    thread_.remove(*this);
+    if (ring_) thread_.reactor().forget(ring_->event_fd());
     ring_.reset();
     if (descriptors_ != nullptr) ::munmap(const_cast<ublk::IoDescriptor*>(descriptors_), mapped_);
 }
@@ -129,7 +128,9 @@ UblkQueue::~UblkQueue() {
 Result<> UblkQueue::map() {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     mapped_ = (options_.depth * sizeof(ublk::IoDescriptor) + page - 1) / page * page;
-    void* at = ::mmap(nullptr, mapped_, PROT_READ, MAP_SHARED | MAP_POPULATE, device_.get(), 0);
+    const std::size_t all = (ublk::depth_max * sizeof(ublk::IoDescriptor) + page - 1) / page * page;
+    void* at = ::mmap(nullptr, mapped_, PROT_READ, MAP_SHARED | MAP_POPULATE, device_,
+                      static_cast<off_t>(all * number_));
     if (at == MAP_FAILED)
         return Error(Errc::io_error,
                      fmt::format("mapping the queue of a ublk device: {}", std::strerror(errno)));
@@ -139,14 +140,14 @@ Result<> UblkQueue::map() {
 
 void UblkQueue::send(Slot& slot, ublk::Io command, std::int32_t result) {
     ublk::IoCommand what;
-    what.queue = queue_number;
+    what.queue = number_;
     what.tag = slot.tag;
     what.result = result;
     if (!options_.user_copy) what.address = reinterpret_cast<std::uint64_t>(slot.own.bytes());
     io_uring_sqe* sqe = ring_->prepare(slot);
     const auto user_data = sqe->user_data;
     const auto code = static_cast<std::uint32_t>(command);
-    io_uring_prep_rw(IORING_OP_URING_CMD, sqe, device_.get(), nullptr, 0, 0);
+    io_uring_prep_rw(IORING_OP_URING_CMD, sqe, device_, nullptr, 0, 0);
     sqe->cmd_op = options_.legacy ? ublk::legacy(code) : code;
     std::memcpy(sqe->cmd, &what, sizeof what);
     sqe->user_data = user_data;
@@ -163,6 +164,7 @@ void UblkQueue::begin(Slot& slot) {
     ++serving_;
     slot.io = IoRequest{};
     slot.io.volume = exported_.volume;
+    slot.io.waits_for_space = options_.waits_for_space;
     slot.io.owner = &slot;
     slot.io.done = [](IoRequest& r) {
         auto& s = *static_cast<Slot*>(r.owner);
@@ -175,15 +177,15 @@ void UblkQueue::begin(Slot& slot) {
         return answer(slot);
     }
     if (has_data(slot.io.kind)) {
-        if (options_.user_copy) slot.borrowed = buffers_.take(slot.io.length.n);
+        if (options_.user_copy) slot.borrowed = thread_.buffers().take(slot.io.length.n);
         slot.io.buffer = options_.user_copy ? slot.borrowed.bytes() : slot.own.bytes();
     }
-    const std::uint64_t at = ublk::data_offset(queue_number, slot.tag);
+    const std::uint64_t at = ublk::data_offset(number_, slot.tag);
     const bool fetched =
         slot.io.kind != IoKind::write || !options_.user_copy ||
         move_all(
             [&](std::uint64_t done) {
-                return ::pread(device_.get(), slot.io.buffer + done, slot.io.length.n - done,
+                return ::pread(device_, slot.io.buffer + done, slot.io.length.n - done,
                                static_cast<off_t>(at + done));
             },
             slot.io.length.n);
@@ -191,33 +193,34 @@ void UblkQueue::begin(Slot& slot) {
         slot.io.outcome = Error(Errc::io_error, "the driver keeps the data");
         return answer(slot);
     }
-    pool_.submit(slot.io);
+    thread_.submit(slot.io);
 }
 
 void UblkQueue::answer(Slot& slot) {
     const IoRequest& io = slot.io;
-    const std::uint64_t at = ublk::data_offset(queue_number, slot.tag);
+    const std::uint64_t at = ublk::data_offset(number_, slot.tag);
     std::int32_t result = 0;
     if (!io.outcome) result = -errno_of(io.outcome.error().code);
     else if (has_data(io.kind)) result = static_cast<std::int32_t>(io.length.n);
     if (result > 0 && io.kind == IoKind::read && options_.user_copy &&
         !move_all(
             [&](std::uint64_t done) {
-                return ::pwrite(device_.get(), io.buffer + done, io.length.n - done,
+                return ::pwrite(device_, io.buffer + done, io.length.n - done,
                                 static_cast<off_t>(at + done));
             },
             io.length.n))
         result = -EIO;
-    if (result >= 0) exported_.count(io, pool_thread);
+    if (result >= 0) exported_.count(io, thread_.number());
     slot.borrowed = {};
     --serving_;
     send(slot, ublk::Io::commit_and_fetch, result);
     progress_ = true;
 }
 
-bool UblkQueue::run_once() {
+bool UblkQueue::run_once(bool paused) {
     ring_->submit();
-    ring_->reap(false);
+    if (!paused) ring_->reap(false);
+    ring_->submit();
     return std::exchange(progress_, false);
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "engine/base/aligned_buffer.h"
+#include "libvm/frozen_volumes.h"
 #include "libvm/handoff.h"
 
 namespace thinvol {
@@ -88,14 +89,14 @@ private:
 // --- the snapshot of a volume that is active -----------------------------------------------------
 
 Result<ThinRow> make_snapshot(Session& session, const GroupRow& group, const PoolRow& pool,
-                              const ThinRow& volume) {
+                              const ThinRow& volume, bool freeze) {
     MakeVolumesRequest::One one;
     one.name = volume.lv.name + std::string(suffix);
     one.origin_id = volume.lv.id;
     one.read_only = true;
     one.skip_activation = true;
     one.tags.emplace_back(export_tag);
-    TRY(create_volumes(session, group, pool, {{one}}));
+    TRY(create_frozen(session, group, pool, {{one}}, freeze));
     return session.catalog.thin(TRY(session.catalog.find_lv(group, one.name)).id);
 }
 
@@ -107,8 +108,8 @@ Result<ExportResult> export_volume(Session& session, const GroupRow& group, cons
     TRY(remove_left_over(session, group, pool, volume.lv.name + std::string(suffix), export_tag));
     std::optional<ThinRow> snapshot;
     if (TRY(is_active(session, pool, volume)))
-        snapshot =
-            TRY(within("a snapshot to export from", make_snapshot(session, group, pool, volume)));
+        snapshot = TRY(within("a snapshot to export from",
+                              make_snapshot(session, group, pool, volume, hooks.freeze)));
     const auto copy = [&]() -> Result<Bytes> {
         const ThinRow& from = snapshot ? *snapshot : volume;
         auto access = TRY(VolumeAccess::open(session, group, pool, from, Purpose::reading));

@@ -1,8 +1,8 @@
 // volume_export: a thin volume becomes an image.
 //
 // An inactive volume is read as VolumeAccess has it. One that is active is exported as of one
-// instant: from a snapshot, NAME_exporting, which goes with the export; one that a killed export
-// left, tagged, goes with the next export of that volume.
+// instant: from a snapshot, NAME_exporting, taken as tvsnapshot does (frozen_volumes.h), which goes
+// with the export; one that a killed export left, tagged, goes with the next export of that volume.
 //
 // Units       bytes
 // Invariants  (1) what the volume does not map is not read
@@ -22,6 +22,7 @@ namespace thinvol {
 struct ExportHooks {
     Interrupted interrupted;
     std::function<void(Bytes)> progress;  // how much is done
+    bool freeze = true;                   // an active volume, for its snapshot
 };
 struct ExportResult {
     Bytes data{};  // what was not a hole

@@ -12,6 +12,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 
 namespace thinvol {
@@ -77,7 +78,7 @@ public:
         const std::chrono::duration<double> passed = now - since.at;
         const auto rate = [&](std::uint64_t n, std::uint64_t before) {
             return static_cast<std::uint64_t>(
-                static_cast<double>(n - before) / std::max(passed.count(), 1.0) + 0.5);
+                std::llround(static_cast<double>(n - before) / std::max(passed.count(), 1.0)));
         };
         return {rate(io.read.ios, since.read.ios), rate(io.read.bytes, since.read.bytes),
                 rate(io.write.ios, since.write.ios), rate(io.write.bytes, since.write.bytes)};

@@ -378,8 +378,8 @@ Result<VolumeResult> announce_change(Session& session, const GroupRow& group) {
 }
 
 Result<VolumeResult> activate(Session& session, const GroupRow& group, const PoolRow& pool,
-                              const std::vector<std::int64_t>& lv_ids, const std::string& how) {
-    return result_of(ask_server(session, group, pool, new_request(ActivateRequest{lv_ids, how})));
+                              const ActivateRequest& wanted) {
+    return result_of(ask_server(session, group, pool, new_request(wanted)));
 }
 
 Result<VolumeResult> deactivate(Session& session, const PoolRow& pool,

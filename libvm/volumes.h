@@ -83,9 +83,9 @@ Result<VolumeResult> rename_volume(Session& session, const GroupRow& group, cons
 Result<VolumeResult> announce_change(Session& session, const GroupRow& group);
 
 // Merges that waited for these volumes happen before, or after they are deactivated; `names`: the
-// origins. `how`: as in ActivateRequest.
+// origins.
 Result<VolumeResult> activate(Session& session, const GroupRow& group, const PoolRow& pool,
-                              const std::vector<std::int64_t>& lv_ids, const std::string& how);
+                              const ActivateRequest& wanted);
 // With the last active volume the pool's server ends; it is gone, locks and all, when this returns.
 Result<VolumeResult> deactivate(Session& session, const PoolRow& pool,
                                 const std::vector<std::int64_t>& lv_ids);

@@ -175,7 +175,8 @@ private:
 struct TransactionId {
     std::uint64_t n = 0;
     constexpr auto operator<=>(const TransactionId&) const = default;
-    constexpr TransactionId next() const { return {detail::add(n, 1)}; }
+    // After the last, which only a forged image has, comes 0: they are compared for being equal.
+    constexpr TransactionId next() const { return {n + 1}; }
 };
 
 }  // namespace thinvol

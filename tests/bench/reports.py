@@ -14,14 +14,13 @@ Method  the release build on a group of one sparse file. Volumes are put into th
 
 import argparse
 import os
-import pathlib
-import sqlite3
 import statistics
 import subprocess
 import tempfile
 import time
 
-BIN = pathlib.Path(__file__).resolve().parents[2] / "build/release/bin"
+from many_volumes import environment, fill, run
+
 COMMANDS = [
     ("tvs", ["tvs"]),
     ("tvs vg0/v000007", ["tvs", "vg0/v000007"]),
@@ -43,56 +42,6 @@ CHANGES = [
     ("tvchange -ay vg0/v000007, a server is started", ["tvchange", "-ay", "vg0/v000007"],
      ["tvchange", "-an", "vg0/v000007"]),
 ]
-MAPPINGS = 10
-POOL = 1 << 40
-CHUNK = 1 << 18
-
-
-def environment(folder):
-    values = dict(os.environ, PATH=f"{BIN}:{os.environ['PATH']}")
-    for name in ("STATE", "RUN", "CONFIG"):
-        values[f"THINVOL_{name}_DIR"] = f"{folder}/{name.lower()}"
-    return values
-
-
-def run(folder, line):
-    subprocess.run(line, env=environment(folder), cwd=folder, check=True,
-                   stdout=subprocess.DEVNULL)
-
-
-def write_xml(path, volumes, transaction):
-    with open(path, "w", encoding="ascii") as xml:
-        xml.write(f'<superblock uuid="" time="0" transaction="{transaction}" version="2" '
-                  f'data_block_size="{CHUNK // 512}" nr_data_blocks="{POOL // CHUNK}">\n')
-        for n in range(volumes):
-            xml.write(f'<device dev_id="{n}" mapped_blocks="{MAPPINGS}" transaction="0" '
-                      f'creation_time="0" snap_time="0"><range_mapping origin_begin="0" '
-                      f'data_begin="{n * MAPPINGS}" length="{MAPPINGS}" time="0"/></device>\n')
-        xml.write("</superblock>\n")
-
-
-def fill(folder, volumes):
-    """Every third volume is a snapshot of the one before it."""
-    with open(f"{folder}/pv.img", "wb") as file:
-        file.truncate(POOL + (2 << 30))
-    run(folder, ["tvgcreate", "vg0", "pv.img"])
-    run(folder, ["tvcreate", "-L", f"{POOL}b", "-c", f"{CHUNK}b", "--poolmetadatasize", "512m",
-                 "-T", "vg0/pool0"])
-    db = sqlite3.connect(f"{folder}/state/catalog.db")
-    vg, = db.execute("SELECT id FROM vg").fetchone()
-    pool, transaction = db.execute("SELECT id, transaction_id FROM pool").fetchone()
-    for n in range(volumes):
-        lv = db.execute("INSERT INTO lv(vg_id, uuid, name, kind, created) VALUES(?,?,?,'thin',?)",
-                        (vg, f"{n:032x}", f"v{n:06}", 1700000000)).lastrowid
-        db.execute("INSERT INTO thin(id, vg_id, pool_id, thin_id, size_bytes, origin_id)"
-                   " VALUES(?,?,?,?,?,?)",
-                   (lv, vg, pool, n, 1 << 30, lv - 1 if n % 3 == 2 else None))
-    db.execute("UPDATE pool SET next_thin_id = ?", (volumes,))
-    db.commit()
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
-    write_xml(f"{folder}/pool.xml", volumes, transaction)
-    run(folder, ["tvrestore", "-y", "-i", "pool.xml", "vg0/pool0"])
 
 
 def main():

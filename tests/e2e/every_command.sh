@@ -129,6 +129,7 @@ try_all() {
   unchanged tvchange --addtag x vg0/a vg0/pool0
   unchanged tvchange -kn vg0/snap
   unchanged tvgchange --addtag x vg0
+  unchanged tvgck vg0
   unchanged tvpvchange -x n "$work/more.img"
   unchanged tvchange -p r vg0/b
   unchanged tvchange --errorwhenfull y vg0/pool0

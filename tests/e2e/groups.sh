@@ -67,6 +67,13 @@ mv pv1.img moved
 fails 5 'pv1.img is missing' tvgck
 says 'moved to ".*/moved/pv1.img"' tvgscan moved/pv1.img
 [ "$(tvgck)" = "" ]
+# All of a group at once, its log's among them.
+mv pv0.img pv0.aside; mv moved/pv1.img pv1.aside
+says 'pv1.img" moved to ".*/pv1.aside"' tvgscan pv0.aside pv1.aside
+[ "$(tvgck vg0)" = "" ]
+mv pv0.aside pv0.img; mv pv1.aside moved/pv1.img
+tvgscan pv0.img moved/pv1.img >/dev/null
+[ "$(tvgck)" = "" ]
 cp --sparse=always moved/pv1.img copy.img
 tvgscan copy.img >out 2>err && fail "a copy is nothing to tvgscan"
 grep -q 'copy.img is a copy of physical volume .*moved/pv1.img' err || fail "$(cat err)"

@@ -124,6 +124,20 @@ tvgscan --rebuild moved/pv0.img moved/pv1.img pv2.img >/dev/null
 )
 all > before
 
+# A log without a first record: its command was killed after the catalog's commit, or it is damaged.
+truncate -s 64M half.img more.img
+tvgcreate vg2 half.img >/dev/null
+lose_log() { dd if=/dev/zero of="$1" bs=4096 seek=4 count=252 conv=notrunc status=none; }
+lose_log half.img
+tvgck --test vg2 >/dev/null
+says 'vg2: the log on .*half.img was empty, and is written anew' tvgck vg2
+[ "$(tvgck vg2)" = "" ]
+tvgextend vg2 more.img >/dev/null
+lose_log more.img
+says 'log on .*more.img was empty' tvgck vg2
+[ "$(tvgck vg2)" = "" ]
+tvgremove -y vg2 >/dev/null
+
 # A command killed at any moment: the group is there, or it is rebuilt.
 for i in $(seq 10); do
   rm -rf "$THINVOL_STATE_DIR"

@@ -31,7 +31,7 @@ for ((round = 1; round <= rounds; ++round)); do
     fail "round $round: $(cat err "$THINVOL_RUN_DIR"/*.log)"
   waited=$(sed -n 's/.*waited \([0-9]*\) ms.*/\1/p' out)
   [ -n "$waited" ] || fail "round $round said: $(cat out)"
-  [ "$waited" -le $longest ] || longest=$waited
+  [ "$waited" -le "$longest" ] || longest=$waited
   kill -0 $load || { cat fio.log >&2; fail "the clients ended in round $round"; }
   [ "$(server)" = "$pid" ] || fail "round $round: another process"
   if ((round % 5 == 0)); then
@@ -42,6 +42,7 @@ for ((round = 1; round <= rounds; ++round)); do
 done
 kill -INT $load; wait $load || true  # fio's status says that it was interrupted
 [ "$(grep -c 'err= 0' fio.log)" = 3 ] || { cat fio.log >&2; fail "fio found errors"; }
+echo "longest pause: $longest ms"
 
 # --- one request in the middle of its payload, and answers that nobody reads yet
 /usr/bin/python3 - "$(uri vg0/a)" "$THINVOL_BIN/tvchange" <<'PY'

@@ -19,6 +19,14 @@ if command -v systemd-analyze >/dev/null; then
       if grep -q "thinvol" err; then fail "$manager/$unit: $(cat err)"; fi
     done
   done
+  # A line of /etc/fstab as the README has it: mounted behind the volumes, unmounted before them.
+  generator=/usr/lib/systemd/system-generators/systemd-fstab-generator
+  echo "/dev/thinvol/vg0/root /srv/root ext4 _netdev,x-systemd.requires=thinvol.service 0 2" > fstab
+  SYSTEMD_FSTAB=$work/fstab SYSTEMD_PROC_CMDLINE="" $generator system system system
+  grep -q '^After=thinvol.service$' system/srv-root.mount || fail "$(cat system/srv-root.mount)"
+  grep -q '^Requires=thinvol.service$' system/srv-root.mount || fail "$(cat system/srv-root.mount)"
+  systemd-analyze verify system/thinvol.service system/srv-root.mount 2>err || fail "$(cat err)"
+  if grep -qE "cycle|thinvol" err; then fail "with fstab: $(cat err)"; fi
 else
   echo "systemd.sh: NOT TRIED: no systemd-analyze to verify the units"
 fi

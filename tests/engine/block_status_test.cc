@@ -3,10 +3,10 @@
 // Method: random writes, discards and snapshots, and a model of which volume wrote what when.
 #include <map>
 
+#include "engine/run_now.h"
 #include "engine/thin_queue.h"
 #include "tests/support/pool_fixture.h"
 #include "tests/support/seed.h"
-#include "engine/run_now.h"
 
 namespace thinvol {
 namespace {

@@ -1,10 +1,10 @@
 // Goal: a volume over an external origin reads as the origin where it was not written, whatever the
 // origin's size, and the origin never changes.
 // Method: every request of a random history compared byte by byte with a model of both.
+#include "engine/run_now.h"
 #include "engine/thin_queue.h"
 #include "tests/support/pool_fixture.h"
 #include "tests/support/seed.h"
-#include "engine/run_now.h"
 
 namespace thinvol {
 namespace {

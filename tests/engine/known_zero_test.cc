@@ -10,9 +10,9 @@
 #include <cstdlib>
 
 #include "engine/file_queue.h"
+#include "engine/run_now.h"
 #include "tests/support/pool_fixture.h"
 #include "tests/support/seed.h"
-#include "engine/run_now.h"
 
 namespace thinvol {
 namespace {

@@ -81,6 +81,28 @@ TEST_CASE("what needs no change of the metadata ends on the lane") {
     CHECK(extents[1].length == block_bytes.n);
 }
 
+TEST_CASE("what is answered to users who outlive the process is mapped durably (C12)") {
+    LaneFixture f;
+    const auto durable = [&] {
+        return f.volume->device->last_change <= f.pool->metadata().durable_commit();
+    };
+    OnLane first(*f.volume, IoKind::write, 0, block_bytes.n, std::byte{1});
+    CHECK_FALSE(f.here(first));
+    CHECK_FALSE(durable());  // others learn it from a flush
+    f.pool->set_outlived(*f.volume, true);
+    // Its block is mapped, but not durably: until then a lane answers nothing.
+    OnLane second(*f.volume, IoKind::write, 0, block_bytes.n, std::byte{2});
+    CHECK_FALSE(f.here(second));
+    CHECK(durable());
+    OnLane third(*f.volume, IoKind::write, 0, block_bytes.n, std::byte{3});
+    CHECK(f.here(third));
+    for (const IoKind kind : {IoKind::write, IoKind::write_zeroes}) {
+        OnLane changing(*f.volume, kind, 0, 2 * block_bytes.n, std::byte{4});
+        CHECK_FALSE(f.here(changing));
+        CHECK(durable());
+    }
+}
+
 TEST_CASE("what the pool's thread has to do is handed over, and comes back with its outcome") {
     LaneFixture f;
     REQUIRE(f.start(IoKind::write, 0)->request.outcome.has_value());

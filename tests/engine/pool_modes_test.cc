@@ -5,8 +5,8 @@
 #include <map>
 
 #include "engine/kernel_status.h"
-#include "tests/support/pool_fixture.h"
 #include "engine/run_now.h"
+#include "tests/support/pool_fixture.h"
 
 namespace thinvol {
 namespace {

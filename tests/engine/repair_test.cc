@@ -325,6 +325,27 @@ TEST_CASE("what is not lost is repaired to what it was") {
     CHECK(result.facts == pool.expected.facts);
 }
 
+TEST_CASE("details that are forged to be of no volume do not lose the only one, number 0") {
+    MemoryQueue device(Sectors(metadata_blocks * 8));
+    auto md = must(ThinMetadata::format(device, Sectors(128), DataBlocks(100), {}));
+    must(md->create_thin(ThinId::checked(0)));
+    must(md->insert(*must(md->device(ThinId::checked(0))), VirtualBlock(7), must(md->reserve())));
+    commit(*md, device);
+    const auto root = load_le<std::uint64_t>(device.bytes().data() +
+                                             offsetof(DiskSuperblock, device_details_root));
+    std::byte* const leaf = device.bytes().data() + root * metadata_block_bytes;
+    store_le<std::uint32_t>(leaf + offsetof(DiskNodeHeader, nr_entries), 0);
+    store_le(leaf,
+             checksum_of(BlockKind::mapping_node, ConstBlockBytes(leaf, metadata_block_bytes)));
+
+    RepairPlan plan = must(plan_repair(device, {}));
+    MemoryQueue target(device.size());
+    MetadataBuilder builder(target, {.count_mapped = true});
+    must(walk_contents(device, plan.contents, {.subtrees = true, .judge = plan.survey.get()},
+                       builder));
+    CHECK(contents_of(target).mappings.size() == 1);
+}
+
 TEST_CASE("a device with nothing on it, or with nothing but noise, is refused") {
     MemoryQueue device(Sectors(64 * 8));
     CHECK(!plan_repair(device, {}));

@@ -22,6 +22,9 @@ struct Pool {
           md(must(ThinMetadata::format(device, Sectors(128), DataBlocks(data_blocks), {}))) {}
 
     ThinDevice& volume(std::uint32_t id) { return *must(md->device(ThinId::checked(id))); }
+    std::byte* root_of(std::uint32_t id) {  // as it lies on the device
+        return device.bytes().data() + volume(id).root.n * metadata_block_bytes;
+    }
     void reopen() {
         commit(*md, device);
         md = must(ThinMetadata::open(device, {}));
@@ -42,6 +45,11 @@ struct Pool {
     MemoryQueue device;
     std::unique_ptr<ThinMetadata> md;
 };
+
+void put_checksum_right(std::byte* node) {
+    store_le(node,
+             checksum_of(BlockKind::mapping_node, ConstBlockBytes(node, metadata_block_bytes)));
+}
 
 // One random operation on pool and model alike. `dense`: how close together virtual blocks lie.
 void step(Pool& pool, Model& model, Random& random, std::uint64_t dense) {
@@ -175,6 +183,29 @@ TEST_CASE("a freed data block is not allocated before the commit that freed it i
     CHECK(must(pool.md->reserve()) == DataBlock(0));
 }
 
+// A transaction that changes each leaf would go through all that is free.
+TEST_CASE("a commit's blocks lie beside all that the durable one needs", "[S7t]") {
+    Pool pool(256, 60000);
+    must(pool.md->create_thin(ThinId::checked(0)));
+    std::uint64_t mapped = 0;
+    for (;; ++mapped) {
+        const DataBlock b = must(pool.md->reserve());
+        if (!pool.md->insert(pool.volume(0), VirtualBlock(mapped), b)) break;
+        if (mapped % 1000 == 0) commit(*pool.md, pool.device);
+    }
+    CHECK(mapped > 20000);
+    commit(*pool.md, pool.device);
+    VirtualBlock next(0);
+    while (next < VirtualBlock(mapped)) {
+        const VirtualBlock began = next;
+        while (next < VirtualBlock(mapped) &&
+               pool.md->unmap(pool.volume(0), next, VirtualBlock(next.n + 1), 1))
+            next = VirtualBlock(next.n + 100);
+        CHECK(next > began);
+        commit(*pool.md, pool.device, [&] { require_clean(pool.device); });
+    }
+}
+
 TEST_CASE("a pinned commit keeps its metadata blocks and data blocks") {
     Pool pool(512, 16);
     must(pool.md->create_thin(ThinId::checked(0)));
@@ -225,13 +256,10 @@ TEST_CASE("a block that two volumes map and that was counted once is noticed as 
     // Volume 1 maps the block of volume 0.
     const auto value_of = [&](std::uint32_t id) {
         constexpr std::size_t values = sizeof(DiskNodeHeader) + 8 * max_entries_for(8);
-        return pool.device.bytes().data() + pool.volume(id).root.n * metadata_block_bytes + values;
+        return pool.root_of(id) + values;
     };
     std::memcpy(value_of(1), value_of(0), 8);
-    std::byte* const leaf =
-        pool.device.bytes().data() + pool.volume(1).root.n * metadata_block_bytes;
-    store_le(leaf,
-             checksum_of(BlockKind::mapping_node, ConstBlockBytes(leaf, metadata_block_bytes)));
+    put_checksum_right(pool.root_of(1));
     pool.md = must(ThinMetadata::open(pool.device, {}));
 
     must(pool.md->unmap(pool.volume(0), VirtualBlock(0), VirtualBlock(1), 1));
@@ -239,6 +267,25 @@ TEST_CASE("a block that two volumes map and that was counted once is noticed as 
     const auto outcome = pool.md->insert(pool.volume(2), VirtualBlock(1), must(pool.md->reserve()));
     REQUIRE_FALSE(outcome.has_value());
     CHECK(outcome.error().code == Errc::corrupt);
+}
+
+TEST_CASE("a child whose keys are its sibling's is noticed before entries move between the two") {
+    Pool pool(512, 4096);
+    must(pool.md->create_thin(ThinId::checked(0)));
+    for (std::uint64_t at = 0; at < 600; ++at)
+        must(pool.md->insert(pool.volume(0), VirtualBlock(at), must(pool.md->reserve())));
+    commit(*pool.md, pool.device);
+    Node parent(pool.root_of(0));
+    REQUIRE(parent.entries() > 1);
+    parent.set_key(1, parent.key(1) - 50);
+    put_checksum_right(pool.root_of(0));
+
+    pool.md = must(ThinMetadata::open(pool.device, {}));
+    CHECK(pool.md->insert(pool.volume(0), VirtualBlock(7), must(pool.md->reserve())).error().code ==
+          Errc::corrupt);
+    pool.md = must(ThinMetadata::open(pool.device, {}));
+    CHECK(pool.md->unmap(pool.volume(0), VirtualBlock(7), VirtualBlock(8), 1).error().code ==
+          Errc::corrupt);
 }
 
 TEST_CASE("the snapshot clock stops at its end instead of corrupting mappings") {

@@ -48,8 +48,8 @@ TEST_CASE("a message's heads and attributes lie where netlink wants them") {
 }
 
 TEST_CASE("the kernel is told a volume's size, its owner and all connections") {
-    const NbdAttachment wanted{
-        Bytes(3 << 20), true, std::chrono::seconds(9), "thinvol x 1", {11, 12, 13}};
+    const NbdAttachment wanted{Bytes(3 << 20),           true,          std::chrono::seconds(9),
+                               std::chrono::seconds(90), "thinvol x 1", {11, 12, 13}};
     auto message = nbd_connect_message(28, wanted);
     const auto bytes = message.finish(1);
     CHECK(at<std::uint8_t>(bytes, 16) == NBD_CMD_CONNECT);
@@ -58,6 +58,7 @@ TEST_CASE("the kernel is told a volume's size, its owner and all connections") {
     CHECK(value_of<std::uint64_t>(attributes, NBD_ATTR_SIZE_BYTES) == 3 << 20);
     CHECK(value_of<std::uint64_t>(attributes, NBD_ATTR_BLOCK_SIZE_BYTES) == 512);
     CHECK(value_of<std::uint64_t>(attributes, NBD_ATTR_DEAD_CONN_TIMEOUT) == 9);
+    CHECK(value_of<std::uint64_t>(attributes, NBD_ATTR_TIMEOUT) == 90);
     // HAS_FLAGS, READ_ONLY, FLUSH, FUA, TRIM, WRITE_ZEROES, CAN_MULTI_CONN
     CHECK(value_of<std::uint64_t>(attributes, NBD_ATTR_SERVER_FLAGS) == 0x16f);
     std::span<const std::byte> sockets = attributes.at(NBD_ATTR_SOCKETS);
@@ -68,6 +69,19 @@ TEST_CASE("the kernel is told a volume's size, its owner and all connections") {
         sockets = sockets.subspan(12);
     }
     CHECK(sockets.empty());
+}
+
+TEST_CASE("new connections of a device name it, and whose it is") {
+    const NbdAttachment wanted{Bytes(3 << 20),           true,          std::chrono::seconds(9),
+                               std::chrono::seconds(90), "thinvol x 1", {11, 12}};
+    auto message = nbd_reconnect_message(28, 4, wanted);
+    const auto bytes = message.finish(1);
+    CHECK(at<std::uint8_t>(bytes, 16) == NBD_CMD_RECONFIGURE);
+    const auto attributes = netlink_attributes(bytes.subspan(heads));
+    CHECK(value_of<std::uint32_t>(attributes, NBD_ATTR_INDEX) == 4);
+    CHECK(value_of<std::uint64_t>(attributes, NBD_ATTR_DEAD_CONN_TIMEOUT) == 9);
+    CHECK_FALSE(attributes.contains(NBD_ATTR_SIZE_BYTES));  // it keeps what it has
+    CHECK(attributes.at(NBD_ATTR_SOCKETS).size() == 2 * 12);
 }
 
 TEST_CASE("a resize names the device, whose it is, and its size") {

@@ -86,6 +86,9 @@ TEST_CASE("a device is told from those of other pools") {
     CHECK(ublk_owner(mine, id) != ublk_owner(mine, ThinId::checked(0)));
     CHECK(is_of_pool(nbd_owner(mine, id), mine));
     CHECK_FALSE(is_of_pool(nbd_owner(mine, id), other));
+    CHECK(volume_of(ublk_owner(mine, id)) == id);
+    CHECK(volume_of(nbd_owner(mine, id)) == id);
+    CHECK_FALSE(volume_of("thinvol " + std::string(mine) + " x"));
 }
 
 TEST_CASE("without the driver the error says so, and how to go without it") {

@@ -2,11 +2,13 @@
 
 Goal    counters tell what succeeded; a limit holds, for that volume alone and for all of its
         clients together, and can be changed while requests wait; flushes do not; what waits is
-        bounded, and is no longer in anybody's way once its client is gone.
+        bounded, and is no longer in anybody's way once its client is gone; nor is who holds
+        memory that others need.
 Method  raw clients. Times are bounded only from below, by what the limit allows, which no noise
         can shorten; otherwise it is the order of answers that counts.
 """
 
+import concurrent.futures
 import json
 import os
 import select
@@ -185,3 +187,58 @@ class Limits(ServerTest):
         self.installation.command("tvextend", "-L", f"{SIZE}b", volume.path)
         with volume.connect() as again:
             self.assertEqual(bytes(512), again.read(SIZE - 512, 512))
+
+
+class MemoryOfAll(ServerTest):
+    MAXIMUM = 64 * nbd.MIB
+
+    def setUp(self):
+        super().setUp()
+        current = installation.current
+        current.pool("short", "256m")
+        self.volume = current.volume("wanted", SIZE, pool="short")
+        self.addCleanup(current.command, "tvremove", "-y", "vg0/short")
+        current.command("tvchange", "--setting", "nbd.memory_maximum=64", "vg0/short")
+        self.volume.activate()
+
+    def hoards(self, client):
+        """Announces a write, and goes no further."""
+        client.send(nbd.request_bytes(nbd.WRITE, 0, 32 * nbd.MIB) + bytes(100))
+        client.wait_until_taken()
+        return client
+
+    def deaf(self, client):
+        """Asks for much, and takes nothing."""
+        for _ in range(64):
+            client.send(nbd.request_bytes(nbd.READ, 0, nbd.MIB))
+        return client
+
+    def test_who_holds_it_without_using_it_is_dropped_when_others_need_it(self):
+        hoarding = [self.hoards(self.connect(self.volume)) for _ in range(2)]
+        client = self.connect(self.volume)
+        client.write(0, b"x" * 128 * KIB)
+        self.assertEqual(b"x" * 128 * KIB, client.read(0, 128 * KIB))
+        self.assertFalse(any(select.select([c.socket], [], [], 0)[0] for c in hoarding))
+        written = self.random.randbytes(4 * nbd.MIB)
+        client.write(0, written)
+        self.assertTrue(written == client.read(0, len(written)))
+        self.assertTrue(any(select.select([c.socket], [], [], 0)[0] for c in hoarding))
+
+    def test_many_that_take_nothing_cost_no_more_than_it(self):
+        idle = self.volume.server().resident_bytes()
+        crowd = [self.deaf(self.connect(self.volume)) for _ in range(12)]
+        crowd[0].wait_until_answered()
+        with self.volume.connect() as client:
+            for _ in range(100):
+                client.write(0, bytes(64 * KIB))
+        self.assertLess(self.volume.server().resident_bytes() - idle, 2 * self.MAXIMUM)
+        for client in crowd:
+            client.close()
+
+    def test_those_who_use_it_take_turns(self):
+        clients = [self.connect(self.volume) for _ in range(6)]
+        written = self.random.randbytes(32 * nbd.MIB)
+        clients[0].write(0, written)
+        with concurrent.futures.ThreadPoolExecutor(len(clients)) as threads:
+            read = threads.map(lambda client: client.read(0, len(written)), clients)
+            self.assertTrue(all(data == written for data in read))

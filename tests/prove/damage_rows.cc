@@ -1,4 +1,5 @@
-// S23, S24, S27, S28: metadata that were damaged by chance, by an enemy, or cut off.
+// S23, S24, S27, S28, S32: metadata that were damaged by chance, by an enemy, or cut off; and those
+// that nobody may change.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,15 +17,6 @@
 
 namespace thinvol {
 namespace {
-
-// A pool that lived for a while: its devices at rest.
-CrashImages::Images lived(std::uint64_t seed) {
-    const auto all = canonical_workloads();
-    SimRun run(all[seed % all.size()], seed);
-    run.run(60);
-    run.play({{.kind = Act::Kind::settle}});
-    return {run.metadata().image(), run.data().image()};
-}
 
 Result<std::vector<MetadataBlock>> blocks_in_use(MemoryQueue& device) {
     const Superblock sb = TRY(Superblock::read(device));
@@ -156,6 +148,26 @@ void use(MemoryQueue& md, MemoryQueue& data, Random& random) {
     ignore(pool.settle(), "any outcome will do");
 }
 
+// As whoever activates each volume, reads it, flushes it and deactivates it again.
+Result<> read_and_close(MemoryQueue& md, MemoryQueue& data) {
+    constexpr Bytes size{8 << 16};
+    std::vector<std::byte> bytes(size.n);
+    auto pool = TRY(Pool::open(md, data, {}));
+    for (const ThinId id : TRY(pool->volume_ids())) {
+        Volume* const volume = TRY(pool->open_volume(id, size, false));
+        for (const IoKind kind : {IoKind::read, IoKind::flush}) {
+            IoRequest request;
+            request.kind = kind;
+            request.volume = volume;
+            request.length = kind == IoKind::read ? size : Bytes(0);
+            request.buffer = bytes.data();
+            TRY(submit_now(*pool, request));
+        }
+        pool->close_volume(*volume);
+    }
+    return pool->settle();
+}
+
 // The image as a repair makes it anew, or nothing.
 Result<std::vector<std::byte>> repaired(MemoryQueue& damaged) {
     const PoolOverrides known{.data_block_size = Sectors(128)};
@@ -175,7 +187,7 @@ Outcome flipped_bits_are_found(const Budget& budget) {
     Outcome outcome;
     std::uint64_t missed = 0;
     for_cases(budget, 0, outcome, [&](std::uint64_t number) {
-        MemoryQueue device = queue_of(lived(number / 8)[0]);
+        MemoryQueue device = queue_of(lived_pool(number / 8)[0]);
         const auto blocks = blocks_in_use(device);
         if (!blocks || !finds_nothing(device)) {
             outcome.failure = fmt::format("--replay {}: the image is not sound", number);
@@ -206,7 +218,7 @@ Outcome flipped_bits_are_found(const Budget& budget) {
 Outcome forged_metadata_do_no_harm(const Budget& budget) {
     Outcome outcome;
     for_cases(budget, 0, outcome, [&](std::uint64_t number) {
-        const CrashImages::Images images = lived(number);
+        const CrashImages::Images images = lived_pool(number);
         MemoryQueue data = queue_of(images[1]);
         MemoryQueue device = queue_of(images[0]);
         const auto blocks = blocks_in_use(device);
@@ -230,7 +242,7 @@ Outcome forged_metadata_do_no_harm(const Budget& budget) {
 Outcome judging_changes_nothing(const Budget& budget) {
     Outcome outcome;
     for_cases(budget, 0, outcome, [&](std::uint64_t number) {
-        const CrashImages::Images images = lived(number);
+        const CrashImages::Images images = lived_pool(number);
         MemoryQueue device = queue_of(images[0]);
         const auto blocks = blocks_in_use(device);
         if (!blocks) return;
@@ -261,11 +273,31 @@ Outcome judging_changes_nothing(const Budget& budget) {
     return outcome;
 }
 
+// S32: a pool that is opened, looked at and closed has the same bytes.
+Outcome opening_changes_nothing(const Budget& budget) {
+    Outcome outcome;
+    for_cases(budget, 0, outcome, [&](std::uint64_t number) {
+        const CrashImages::Images images = lived_pool(number);
+        MemoryQueue md = queue_of(images[0]);
+        MemoryQueue data = queue_of(images[1]);
+        if (const auto used = read_and_close(md, data); !used)
+            outcome.failure = fmt::format("--replay {}: {}", number, used.error().text);
+        ++outcome.executed;
+        outcome.distinct.insert(crc32c(images[0]));
+        for (const auto& [queue, image] :
+             {std::pair(&md, &images[0]), std::pair(&data, &images[1])})
+            if (queue->bytes() != *image)
+                outcome.failure = fmt::format("--replay {}: the {} device was changed", number,
+                                              queue == &md ? "metadata" : "data");
+    });
+    return outcome;
+}
+
 // S28: an image that ends after each of its blocks.
 Outcome cut_off_images_are_refused(const Budget& budget) {
     Outcome outcome;
     for_cases(budget, 0, outcome, [&](std::uint64_t number) {
-        const CrashImages::Images images = lived(number);
+        const CrashImages::Images images = lived_pool(number);
         MemoryQueue data = queue_of(images[1]);
         const std::uint64_t all = images[0].size() / metadata_block_bytes;
         for (std::uint64_t length = 0; length < all && outcome.failure.empty(); ++length) {

@@ -308,6 +308,8 @@ bool KillRun::one(std::size_t i, std::uint64_t at) {
     if (state != stage.before && state != stage.after)
         return wrong(
             fmt::format("it left\n{}before:\n{}after:\n{}", state, stage.before, stage.after));
+    if (const Verdict checked = shop_.sh("tvgck"); checked.status != 0)
+        return wrong("tvgck: " + checked.output);
     if (run->status == 0 && state != stage.after)
         return wrong(fmt::format("it succeeded, and left what was before; it said: {}", said));
     if (!step.piecemeal) {

@@ -187,6 +187,20 @@ Outcome promised_writes_survive(const Budget& budget) {
                      budget);
 }
 
+// What was written stays where only the process ends.
+Outcome answered_writes_outlive(const Budget& budget) {
+    Workload workloads[] = {workload_named("break sharing"), workload_named("several threads"),
+                            workload_named("everything")};
+    for (Workload& workload : workloads) workload.outlived = true;
+    return run_cases(
+        workloads,
+        {.cuts = [](const CrashImages& crash, Random& random,
+                    Cuts& into) { into.push_back(crash.choose(CrashPolicy::all, random)); },
+         .steps = 60,
+         .sample = 60},
+        budget);
+}
+
 Outcome reorderings_of_epochs(const Budget& budget) {
     const Workload workloads[] = {workload_named("small epochs"), workload_named("break sharing"),
                                   workload_named("flushes")};

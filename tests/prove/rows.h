@@ -79,6 +79,7 @@ Outcome torn_writes(const Budget& budget);                   // S2
 Outcome power_cuts_in_recovery(const Budget& budget);        // S3
 Outcome power_cuts_across_devices(const Budget& budget);     // S4
 Outcome promised_writes_survive(const Budget& budget);       // S5
+Outcome answered_writes_outlive(const Budget& budget);       // S5k
 Outcome reorderings_of_epochs(const Budget& budget);         // S6
 Outcome all_short_workloads(const Budget& budget);           // S7
 Outcome nothing_stale_is_shown(const Budget& budget);        // S8
@@ -95,9 +96,13 @@ Outcome flipped_bits_are_found(const Budget& budget);        // S23
 Outcome forged_metadata_do_no_harm(const Budget& budget);    // S24
 Outcome judging_changes_nothing(const Budget& budget);       // S27
 Outcome cut_off_images_are_refused(const Budget& budget);    // S28
+Outcome opening_changes_nothing(const Budget& budget);       // S32
 Outcome lies_are_noticed_or_listed(const Budget& budget);    // S14
 Outcome snapshots_are_instants(const Budget& budget);        // S46
+Outcome pairs_in_all_orders(const Budget& budget);           // S47
+Outcome everybody_gets_on(const Budget& budget);             // S48
 Outcome commands_are_whole(const Budget& budget);            // S33
+Outcome catalog_files_fail(const Budget& budget);            // S34
 Outcome commands_survive_kills(const Budget& budget);        // S33c
 Outcome servers_survive_kills(const Budget& budget);         // S33s
 Outcome commands_survive_signals(const Budget& budget);      // S35

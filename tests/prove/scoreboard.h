@@ -26,7 +26,8 @@ struct ProofOptions {
     std::uint64_t times = 1;  // the minimum
     bool replay = false;
     unsigned jobs = 1;
-    std::string json;  // a file for the figures; empty: none
+    std::string json;    // a file for the figures; empty: none
+    std::string images;  // a folder for `times` pools' metadata, and nothing else is done
 };
 
 class Scoreboard {

@@ -11,6 +11,7 @@ std::span<const ProofRow> proof_rows() {
         {"S4", "data and metadata devices lose power apart", 1200, 20000,
          power_cuts_across_devices},
         {"S5", "flushed and FUA writes survive", 1200, 20000, promised_writes_survive},
+        {"S5k", "what devices answered survives a kill", 1200, 20000, answered_writes_outlive},
         {"S6", "all orders of the writes of an epoch", 2000, 30000, reorderings_of_epochs},
         {"S7", "all workloads of one and two operations", 2000, 90000, all_short_workloads},
         {"S8", "no stale and no foreign data", 1200, 10000, nothing_stale_is_shown},
@@ -33,13 +34,20 @@ std::span<const ProofRow> proof_rows() {
         {"S27", "check and repair change nothing, twice is once", 200, 5000,
          judging_changes_nothing},
         {"S28", "an image cut off anywhere is refused", 320, 3200, cut_off_images_are_refused},
+        {"S32", "a pool opened, read and closed has the same bytes", 300, 3000,
+         opening_changes_nothing},
         {"S33", "power cut at any step of any command", 800, 6000, commands_are_whole, "0", false},
         {"S33c", "a command killed at any system call", 40, 150, commands_survive_kills, "0",
          false},
         {"S33s", "a server killed at any system call", 30, 100, servers_survive_kills, "0", false},
+        {"S34", "each call of the catalog's files fails, or lies", 400, 10000, catalog_files_fail},
         {"S35", "SIGINT and SIGTERM at any system call", 20, 60, commands_survive_signals, "0",
          false},
         {"S46", "snapshots under load are one instant", 1600, 10000, snapshots_are_instants},
+        {"S47", "26 pairs of acts, all orders with 2 pre-emptions", 1500, 60000,
+         pairs_in_all_orders},
+        {"S48", "32 clients with 8 requests each, devices that tarry", 80000, 1200000,
+         everybody_gets_on, "0", false},
     };
     return rows;
 }

@@ -256,4 +256,12 @@ const Workload& workload_named(const char* name) {
     return *it;
 }
 
+CrashImages::Images lived_pool(std::uint64_t seed) {
+    const auto all = canonical_workloads();
+    SimRun run(all[seed % all.size()], seed);
+    run.run(60);
+    run.play({{.kind = Act::Kind::settle}});
+    return {run.metadata().image(), run.data().image()};
+}
+
 }  // namespace thinvol

@@ -15,7 +15,8 @@ namespace thinvol {
 
 // The thirteen canonical ones first.
 std::span<const Workload> canonical_workloads();
-inline constexpr std::size_t canonical_count = 13;
 const Workload& workload_named(const char* name);
+// A pool that lived for a while by one of them: its metadata and data devices at rest.
+CrashImages::Images lived_pool(std::uint64_t seed);
 
 }  // namespace thinvol

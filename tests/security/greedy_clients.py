@@ -24,9 +24,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "nbd"))
 import installation  # noqa: E402
 import raw_client as nbd  # noqa: E402
 
-CROWD = {"silent": 300, "trickling": 100, "payload": 100, "deaf": 8, "passing": 0}
+CROWD = {"silent": 300, "trickling": 100, "payload": 100, "deaf": 40, "passing": 0}
 READ_BYTES = 64 << 10
-RESIDENT_MAX = 1 << 30  # 64 MiB of a deaf client, 1 MiB of one in a payload, 256 KiB of others
+RESIDENT_MAX = 640 << 20  # 256 MiB of all clients together, 256 KiB of each, and what is kept
 LEAST_PERCENT = 80
 WARM_UP, READS = 200, 2000
 

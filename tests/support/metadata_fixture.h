@@ -24,14 +24,20 @@ T must(Result<T>&& r) {
 }
 
 // Commits; hands freed data blocks back at once, as there is no I/O in flight in these tests.
-inline void commit(ThinMetadata& md, MemoryQueue& device) {
+// `before_superblock()` sees the device as a crash just then would leave it.
+template <class Look>
+void commit(ThinMetadata& md, MemoryQueue& device, Look&& before_superblock) {
     if (!md.changed()) return;
     const SealedCommit sealed = must(md.seal());
     for (Frame* frame : sealed.frames)
         must(write_now(device, to_sector(frame->at), frame->block()));
+    before_superblock();
     must(write_now(device, Sector(0), sealed.superblock));
     for (DataBlock b : md.settle(sealed)) md.hand_back(b);
     md.trim();
+}
+inline void commit(ThinMetadata& md, MemoryQueue& device) {
+    commit(md, device, [] {});
 }
 
 // The independent recount finds nothing.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/base/assert.h"
+
 namespace thinvol {
 
 SimDevice::SimDevice(Trace& trace, std::uint32_t number, std::vector<std::byte> image,
@@ -83,11 +85,11 @@ bool SimDevice::submit(Request& request) {
         }
     }
     const std::size_t subject = begin(request);
-    if (random_.one_in(4)) {
+    if (!held_ && random_.one_in(4)) {
         complete(request, subject);
         return true;
     }
-    waiting_.push_back({&request, subject});
+    waiting_.push_back({&request, subject, trace_.requests++});
     return false;
 }
 
@@ -99,17 +101,35 @@ Sectors SimDevice::zeroes_at(Sector at, Sectors most) {
     return Sectors(static_cast<std::uint64_t>(data - begin) / sector_bytes);
 }
 
+void SimDevice::end(std::size_t at) {
+    const Waiting ended = waiting_[at];
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(at));
+    complete(*ended.request, ended.subject);
+    ended.request->done(*ended.request);
+}
+
 void SimDevice::poll(bool wait) {
+    if (held_) {
+        if (wait && !waiting_.empty()) end(waiting_.size() - 1);
+        return;
+    }
     if (!wait && !random_.one_in(slowness_)) return;
     std::uint64_t n = waiting_.empty() ? 0 : random_.below(waiting_.size() + 1);
     if (wait && n == 0 && !waiting_.empty()) n = 1;
-    for (; n > 0; --n) {
-        const auto at = static_cast<std::ptrdiff_t>(random_.below(waiting_.size()));
-        const Waiting ended = waiting_[static_cast<std::size_t>(at)];
-        waiting_.erase(waiting_.begin() + at);
-        complete(*ended.request, ended.subject);
-        ended.request->done(*ended.request);
-    }
+    for (; n > 0; --n) end(static_cast<std::size_t>(random_.below(waiting_.size())));
+}
+
+std::vector<std::uint64_t> SimDevice::held() const {
+    std::vector<std::uint64_t> numbers;
+    for (const Waiting& waiting : waiting_) numbers.push_back(waiting.number);
+    return numbers;
+}
+
+void SimDevice::let_go(std::uint64_t number) {
+    const auto it = std::find_if(waiting_.begin(), waiting_.end(),
+                                 [&](const Waiting& waiting) { return waiting.number == number; });
+    ASSERT(it != waiting_.end());
+    end(static_cast<std::size_t>(it - waiting_.begin()));
 }
 
 }  // namespace thinvol

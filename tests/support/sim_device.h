@@ -48,6 +48,7 @@ struct Trace {
     std::vector<Event> events;
     std::vector<Write> writes;
     std::size_t flushes = 0;
+    std::uint64_t requests = 0;  // that did not end on the spot
 
     std::size_t position() const { return events.size(); }
     // The time of something that is no device's business: later than all before, earlier than all
@@ -74,6 +75,11 @@ public:
     // Requests stay in flight longer: a poll that does not wait completes something once in so many
     // times.
     void set_slowness(std::uint64_t slowness) { slowness_ = slowness; }
+    // From now on requests end by let_go() alone, but for one that somebody stands still for.
+    void hold(bool on) { held_ = on; }
+    // What is in flight, by numbers that count all devices' requests; let_go() ends one of them.
+    std::vector<std::uint64_t> held() const;
+    void let_go(std::uint64_t number);
     void grow(Sectors size) { image_.resize(to_bytes(size).n); }
     const std::vector<std::byte>& image() const { return image_; }
     // Asked before each request is carried out; an error is that request's outcome.
@@ -94,7 +100,9 @@ private:
     struct Waiting {
         Request* request;
         std::size_t subject;
+        std::uint64_t number;
     };
+    void end(std::size_t at);
     std::size_t begin(const Request& request);
     void complete(Request& request, std::size_t subject);
     bool lies(const Request& request);
@@ -110,6 +118,7 @@ private:
     Random random_;
     Sectors granule_{1};
     std::uint64_t slowness_ = 1;
+    bool held_ = false;
     std::vector<Waiting> waiting_;
     std::function<std::optional<Error>(const Request&)> fault_;
     Lie lie_ = Lie::lost_write;

@@ -241,7 +241,10 @@ void SimRun::verify_as_on_disk() {
 }
 
 Result<Volume*> SimRun::open(Pool& pool, const Life& life, bool read_only) {
-    return pool.open_volume(life.id, to_bytes(life.oracle->size()), read_only, origin_.get());
+    Volume* volume =
+        TRY(pool.open_volume(life.id, to_bytes(life.oracle->size()), read_only, origin_.get()));
+    pool.set_outlived(*volume, workload_.outlived);
+    return volume;
 }
 
 SimRun::Life* SimRun::pick(std::uint32_t who, bool idle) {
@@ -383,7 +386,9 @@ void SimRun::submit_io(const Act& act) {
         static_cast<Operation*>(r.owner)->run->io_done(*static_cast<Operation*>(r.owner));
     };
     ++life->in_flight;
-    const std::uint64_t way = lanes_.empty() ? 0 : moods_.below(lanes_.size() + 1);
+    const std::uint64_t way = act.way <= lanes_.size() ? act.way
+                              : lanes_.empty()         ? 0
+                                                       : moods_.below(lanes_.size() + 1);
     if (way > 0) lanes_[way - 1]->submit(op->io);
     else pool_->submit(op->io);
     operations_.push_back(std::move(op));
@@ -403,7 +408,8 @@ void SimRun::io_done(Operation& op) {
     }
     // A pool that may not change takes a discard and does nothing.
     const bool ignored = op.io.kind == IoKind::discard && pool_->mode() >= PoolMode::read_only;
-    if (op.changes && !ignored) op.life->oracle->ended(op.change, now, op.io.fua);
+    const bool lasts = op.io.fua || (workload_.outlived && must_last(op.io.kind));
+    if (op.changes && !ignored) op.life->oracle->ended(op.change, now, lasts);
     if (op.io.kind == IoKind::flush) {
         op.life->oracle->flushed(op.began, now);
         ++flushes_answered_;

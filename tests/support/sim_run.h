@@ -10,6 +10,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct Workload {
     std::uint64_t metadata_slowness = 1;  // a commit stays in flight longer
     std::uint64_t most_in_flight = 8;
     std::uint64_t lanes = 0;  // that take turns with the pool's own thread
+    bool outlived = false;    // (C12) whoever writes goes on when this process is killed
 };
 
 // One step of a run. What it is about is a number among those that are there when it is taken, so
@@ -69,6 +71,7 @@ struct Act {
     bool fua = false;
     bool flag = false;        // of zero: keeps blocks allocated; of settle: flushes first
     std::uint32_t turns = 0;  // that the pool takes afterwards
+    std::uint8_t way = 255;   // of a request: 0 the pool's thread, or a lane; 255: any
 };
 std::string text_of(const std::vector<Act>& acts);
 
@@ -107,6 +110,7 @@ public:
     SimDevice& metadata() { return *metadata_; }
     SimDevice& data() { return *data_; }
     Pool& pool() { return *pool_; }
+    std::span<const std::unique_ptr<Lane>> lanes() const { return lanes_; }
     // Errors that the run takes as a matter of course from now on (after a planted fault).
     void expect_errors() { errors_expected_ = true; }
 

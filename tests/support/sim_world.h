@@ -4,13 +4,14 @@
 // Units       positions of the trace
 // Invariants  (1) catalog, its WAL, and each physical volume have volatile caches of their own
 //             (2) the locks are real files in a temporary directory
-// Errors      none of its own
+// Errors      those that plan() plants
 // Threads     one
 // Source      sqlite.org, "The SQLite OS Interface"; SQLite test6.c
 #pragma once
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,21 @@
 #include "tests/support/sim_device.h"
 
 namespace thinvol {
+
+// What goes wrong with the catalog's files.
+struct CatalogFault {
+    enum class Kind : std::uint8_t {
+        fails,     // the call does nothing, and says so
+        no_space,  // as that, of a write
+        tears,     // a write writes its first half, and fails
+        lies,      // a flush does nothing, and does not say so
+    };
+    Kind kind = Kind::fails;
+    std::uint64_t at = 0;  // the nth call that can fail so, from 1
+    bool on = false;       // and all after it
+};
+// How a process finds the catalog: others having it open, there is an index of the WAL in memory.
+enum class Opening : std::uint8_t { alone, beside_others };
 
 class SimWorld {
 public:
@@ -29,12 +45,18 @@ public:
     ~SimWorld();
 
     // A process starts: sessions of the one before are gone.
-    Result<Session> session();
+    Result<Session> session(Opening opening = Opening::alone);
+    // From now on, in place of what was planned before; none: all is well.
+    void plan(std::optional<CatalogFault> fault);
+    // Calls since then that could have failed so, and whether one did.
+    std::uint64_t calls() const;
+    bool failed() const;
     Trace& trace() { return trace_; }
     // What is stable now, if everything reached the medium: physical volumes, then catalog, then
     // WAL.
     std::vector<std::vector<std::byte>> images() const;
-    static std::string pv_path(std::size_t i) { return "/pv" + std::to_string(i); }
+    // The same one in all worlds of a process; an empty file is there, for who looks.
+    static std::string pv_path(std::size_t i);
 
 private:
     class Opener;

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 # What the jobs use (LVM2 wants dm-snapshot for thin snapshots too), and what leads to the root.
 modules="9p 9pnet_virtio virtio_pci overlay loop nbd ublk_drv dm-mod dm-thin-pool dm-snapshot"
-modules+=" dm-flakey ext4 xfs"
+modules+=" dm-flakey dm-log-writes virtio_blk ext4 xfs"
 
 caches=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}
 mkdir -p "$caches" 2>/dev/null && [ -w "$caches" ] || caches=/var/tmp

@@ -1,8 +1,17 @@
 # shellcheck shell=bash
 # kernel_pool.sh: what the jobs share: pools in the kernel of the machine they run in. A job is a
-# script that runs as root in the guest, sources this, and prints a summary as its last line.
+# script that runs as root in the guest, sources this, and prints `executed distinct value` as its
+# last line: prove.py says more.
 # shellcheck source=../e2e/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
+
+# checked: the row of a job in which each command has to end as it should: how many did, and how
+# many different ones. It ends with the first that does not.
+commands=0
+declare -A different
+set -T
+trap 'commands=$((commands + 1)); different[$BASH_COMMAND]=1' DEBUG
+checked() { echo "$commands ${#different[@]} 0"; }
 
 # create_tables: makes the devices that tvdmtable's lines on stdin say, in that order.
 create_tables() {
