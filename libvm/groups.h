@@ -5,8 +5,7 @@
 //                 label of this environment that the catalog does not know is a leftover, and may
 //                 be written over
 //             (2) an operation that fails changes nothing
-// Errors      exists, not_found, busy, out_of_space, invalid_argument; refused when `confirm` says
-//             no
+// Errors      exists, not_found, busy, out_of_space, invalid_argument; refused: `confirm` says no
 // Threads     one
 // Source      vgcreate(8), vgextend(8), vgreduce(8), vgremove(8)
 #pragma once

@@ -4,8 +4,7 @@
 //
 // Units       none
 // Invariants  one that can be gone on with is not removed for want of a server, unless somebody
-// asks
-//             for that
+//             asks for that
 // Errors      of removing one: the kernel's
 // Threads     one at a time for a pool, who holds its lock
 // Source      none

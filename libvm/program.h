@@ -2,8 +2,7 @@
 //
 // Units       none
 // Invariants  a program has none of this process's descriptors but those it is given, no signal
-//             blocked or ignored, and a process group of its own: a terminal's interrupt is not for
-//             it
+//             blocked or ignored, and a process group of its own, which no terminal interrupts
 // Errors      not_found: it is not installed; io_error: it cannot be run, failed or took too long,
 //             with the end of what it said
 // Threads     any

@@ -3,9 +3,8 @@
 //
 // Units       bytes
 // Invariants  (1) a channel is used only between a handshake that is done and its end
-//             (2) what is sealed and waits for the socket is bounded: no more is sealed before it
-//             is
-//                 gone
+//             (2) what is sealed and waits for the socket is bounded: no more is sealed before
+//                 it is gone
 //             (3) TLS 1.2 at least
 //             (4) an identity is one that was proved: by a key, or by a certificate that was
 //                 verified

@@ -10,8 +10,7 @@
 // Invariants  (1) blocks of nothing but zeroes are not written, so they take no space
 //             (2) reading the image, and looking for zeroes, runs beside writing
 // Errors      exists; busy: the volume is active, or interrupted; invalid_argument: sizes that do
-// not
-//             fit; out_of_space; otherwise as ImageSource and VolumeAccess
+//             not fit; out_of_space; otherwise as ImageSource and VolumeAccess
 // Threads     one, and one of its own for writing
 // Source      none
 #pragma once
