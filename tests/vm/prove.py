@@ -44,7 +44,7 @@ class Row:
         self.id, self.what = found[0][1].split(" ", 1)
         self.minimum, self.seconds = (int(match[1]) for match in found[1:])
         self.executed = self.distinct = 0
-        self.value, self.failure, self.took, self.lost = "-", "", 0, 0
+        self.value, self.failure, self.took, self.lost = "-", "", 0, []
 
     def order(self):
         number, rest = re.fullmatch(r"S(\d+)(.*)", self.id).groups()
@@ -61,7 +61,8 @@ class Row:
         if ok and compare.exists():
             ok, text = said(compare, left)
         lines = text.splitlines()
-        self.lost = sum("ended without a result: its kernel" in line for line in lines)
+        self.lost = [lines[n + 1] for n, line in enumerate(lines[:-1])
+                     if line.endswith("ended without a result: its kernel was lost")]
         found = re.fullmatch(r"(\d+) (\d+) (\S+)", lines[-1] if lines else "")
         if ok and found:
             self.executed, self.distinct, self.value = int(found[1]), int(found[2]), found[3]
@@ -76,8 +77,8 @@ class Row:
     def print(self):
         print(LINE.format(self.id, self.what, self.executed, self.distinct, self.minimum,
                           self.value, 0), "", self.verdict())
-        if self.lost:
-            print(f"      lost {self.lost} times to the emulated machine's kernel, and begun again")
+        for why in self.lost:
+            print(f"      begun again: the emulated machine's kernel was lost: {why}")
         if self.failure:
             print("      " + self.failure.replace("\n", "\n      "))
         sys.stdout.flush()
