@@ -7,7 +7,8 @@
 // Invariants  (1) unless asked for, no file is opened but the image itself
 //             (2) the tool ends with this object, and with this process
 // Errors      not_found: the tool is not installed, or no such image; invalid_argument: the image
-//             is of another format, or names other files; io_error
+//             is of another format, or names other files; corrupt: it is damaged or cut off,
+//             where its format shows that (vdi does not); io_error
 // Threads     one
 // Source      qemu-nbd(8), qemu-img(1); QEMU's docs/interop/qcow2.txt
 #pragma once

@@ -203,6 +203,10 @@ fails 5 'is no qcow2 image' tvimport --format qcow2 a.raw vg0/q -T vg0/pool0
 fails 5 'no qcow2 image, but of format vdi' tvimport --format qcow2 a.vdi vg0/q -T vg0/pool0
 tvimport --format raw a.qcow2 vg0/q -T vg0/pool0 >/dev/null; holds vg0/q a.qcow2
 tvremove -y vg0/q >/dev/null
+# What lacks its end is not taken for zeroes.
+head -c $(($(stat -c %s a.qcow2) - 65536 * 4)) a.qcow2 > cut.qcow2
+fails 5 'damaged or cut off.*qemu-img check' \
+  tvimport --format qcow2 cut.qcow2 vg0/q -T vg0/pool0
 # An image names no file of this machine, unless its user says so.
 qemu-img create -q -f qcow2 -F raw -b "$work/b.raw" overlay.qcow2
 qemu-img create -q -f qcow2 -o data_file="$work/data.raw" outside.qcow2 8M
