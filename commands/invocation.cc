@@ -125,6 +125,15 @@ std::string shown(const OptionSpec& o) {
     return o.letter == 0 ? fmt::format("--{}", o.name) : fmt::format("-{}/--{}", o.letter, o.name);
 }
 
+// What a file or a peer wrote may be part of a message, which no terminal is to obey: control
+// characters and what is no UTF-8 are escaped.
+std::string harmless(std::string_view text) {
+    const auto is_plain = [](char c) { return (c >= ' ' && c <= '~') || c == '\n'; };
+    if (std::all_of(text.begin(), text.end(), is_plain)) return std::string(text);
+    const std::string quoted = fmt::format("{:?}", text);
+    return quoted.substr(1, quoted.size() - 2);
+}
+
 }  // namespace
 
 std::span<const OptionSpec> common_options() { return common; }
@@ -221,15 +230,15 @@ void Invocation::write(std::string_view text) {
     out_.flush();
 }
 
-void Invocation::warn(std::string_view text) { err_ << "  WARNING: " << text << '\n'; }
+void Invocation::warn(std::string_view text) { err_ << "  WARNING: " << harmless(text) << '\n'; }
 
 int Invocation::fail(const Error& error) {
-    err_ << "  " << spec_.name << ": " << error.text << '\n';
+    err_ << "  " << spec_.name << ": " << harmless(error.text) << '\n';
     return exit_failed;
 }
 
 int Invocation::usage(std::string_view text) {
-    err_ << "  " << spec_.name << ": " << text << '\n'
+    err_ << "  " << spec_.name << ": " << harmless(text) << '\n'
          << "  Run `" << spec_.name << " --help' for more information.\n";
     return exit_usage;
 }
@@ -244,7 +253,7 @@ bool Invocation::confirm(const std::string& question) {
     if (has("yes")) return true;
     if (values("quiet").size() > 1) return false;
     for (int attempt = 0; attempt < 3; ++attempt) {
-        err_ << "  " << question << " [y/n]: " << std::flush;
+        err_ << "  " << harmless(question) << " [y/n]: " << std::flush;
         std::string answer;
         if (!std::getline(in_, answer)) {
             err_ << "[n]\n";

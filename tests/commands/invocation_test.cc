@@ -272,6 +272,15 @@ TEST_CASE("results go to stdout, all else to stderr, with the exit status LVM ha
                ContainsSubstring("no such option") && ContainsSubstring("tvtest --help"));
 }
 
+TEST_CASE("what somebody else wrote is no command to the terminal that shows a message") {
+    Good call({"vg0"});
+    call.invocation.fail(Error(Errc::corrupt, "read: '\xae', \"\x1b[2J\", caf\u00e9"));
+    CHECK(call.err.str() == "  tvtest: read: '\\xae', \\\"\\x1b[2J\\\", caf\u00e9\n");
+    Good plain({"vg0"});
+    plain.invocation.warn("two\nlines, \\ and \"quotes\"");
+    CHECK(plain.err.str() == "  WARNING: two\nlines, \\ and \"quotes\"\n");
+}
+
 TEST_CASE("with -q nothing is said of success, but of failure, and results are written") {
     Good call({"-q", "vg0"});
     call.invocation.say("created.");
