@@ -57,6 +57,22 @@ Result<std::string> long_option(const std::vector<OptionSpec>& options, std::str
                  fmt::format("option '--{}' is ambiguous; possibilities:{}", word, list));
 }
 
+// Whether the value of a short word's last letter, "-n" or "-yn", is the next word. The library is
+// given letters that there are, and no others: its message of one repeats what was typed, and does
+// not end where that is "-x%original_token%".
+Result<bool> short_options(const std::vector<OptionSpec>& options, std::string_view word) {
+    for (std::size_t i = 1; i < word.size(); ++i) {
+        const auto option = std::find_if(options.begin(), options.end(), [&](const OptionSpec& o) {
+            return o.letter != 0 && o.letter == word[i];
+        });
+        if (option == options.end())
+            return Error(Errc::invalid_argument,
+                         fmt::format("unrecognised option '-{}'", word.substr(i, 1)));
+        if (option->value != Value::none) return i + 1 == word.size();
+    }
+    return false;
+}
+
 bool negative_number(std::string_view word) {
     return word.size() > 1 && word[0] == '-' &&
            std::isdigit(static_cast<unsigned char>(word[1])) != 0;
@@ -85,25 +101,19 @@ Result<std::vector<std::string>> spelled_out(const std::vector<OptionSpec>& opti
             out.push_back(word);
             continue;
         }
-        const OptionSpec* option = nullptr;
-        bool has_value = false;
-        if (word.starts_with("--")) {
-            const std::size_t equals = word.find('=');
-            const std::string name = TRY(
-                long_option(options, std::string_view(word).substr(
-                                         2, equals == std::string::npos ? equals : equals - 2)));
-            has_value = equals != std::string::npos;
-            out.push_back("--" + name + (has_value ? word.substr(equals) : ""));
-            option = &*std::find_if(options.begin(), options.end(),
-                                    [&](const OptionSpec& o) { return o.name == name; });
-        } else {
-            const auto it = std::find_if(options.begin(), options.end(),
-                                         [&](const OptionSpec& o) { return o.letter == word[1]; });
-            option = it == options.end() ? nullptr : &*it;
-            has_value = word.size() > 2;
+        if (!word.starts_with("--")) {
+            value_follows = TRY(short_options(options, word));
             out.push_back(word);
+            continue;
         }
-        value_follows = option != nullptr && option->value != Value::none && !has_value;
+        const std::size_t equals = word.find('=');
+        const bool has_value = equals != std::string::npos;
+        const std::string name = TRY(
+            long_option(options, std::string_view(word).substr(2, equals - (has_value ? 2 : 0))));
+        out.push_back("--" + name + (has_value ? word.substr(equals) : ""));
+        const auto option = std::find_if(options.begin(), options.end(),
+                                         [&](const OptionSpec& o) { return o.name == name; });
+        value_follows = option->value != Value::none && !has_value;
     }
     return out;
 }

@@ -267,6 +267,11 @@ bool Pool::run_commit() {
     return true;
 }
 
+bool Pool::want_commit() {
+    commit_wanted_ = true;
+    return metadata_->changed() || !committer_.idle();
+}
+
 // A commit became durable or blocks came back: what was parked may go on, a full pool may be one no
 // more.
 void Pool::find_space() {

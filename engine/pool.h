@@ -107,7 +107,7 @@ public:
     // --- for Shard and Reclaimer
     ThinMetadata& metadata() { return *metadata_; }
     DataFlusher& flusher() { return flusher_; }
-    void want_commit() { commit_wanted_ = true; }
+    bool want_commit();  // whether one comes, or is under way: what it frees is worth waiting for
     // A change to the metadata failed in the middle: drop the open transaction (C8).
     void fail(Error error);
     bool stalled() const { return stalled_; }

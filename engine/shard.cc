@@ -260,10 +260,8 @@ void Shard::unmap_step(Part& part) {
         return wait_for(*cell, part, &Shard::unmap_step);
     const auto next = pool_.metadata().unmap(
         *request.volume->device, VirtualBlock(part.run.data_at), end, unmap_step_mappings);
-    if (!next && next.error().code == Errc::out_of_space && pool_.metadata().changed()) {
-        pool_.want_commit();
+    if (!next && next.error().code == Errc::out_of_space && pool_.want_commit())
         return waiting_changes_.push(part);
-    }
     if (!next) {
         if (next.error().code != Errc::out_of_space) pool_.fail(next.error());
         return end_part(part, next.error());

@@ -317,8 +317,7 @@ void Shard::insert_mapping(Part& part) {
         leave_cell(part);
         return end_part(part, {});
     }
-    if (outcome.error().code == Errc::out_of_space && metadata.changed()) {
-        pool_.want_commit();
+    if (outcome.error().code == Errc::out_of_space && pool_.want_commit()) {
         part.step = &Shard::insert_mapping;
         return waiting_changes_.push(part);
     }

@@ -272,6 +272,14 @@ TEST_CASE("results go to stdout, all else to stderr, with the exit status LVM ha
                ContainsSubstring("no such option") && ContainsSubstring("tvtest --help"));
 }
 
+TEST_CASE("letters that are no options are refused, whatever they are") {
+    CHECK(refusal({"-Z", "vg0"}) == "unrecognised option '-Z'");
+    CHECK(refusal({"-yZ", "vg0"}) == "unrecognised option '-Z'");
+    CHECK(refusal({"-5", "vg0"}) == "unrecognised option '-5'");
+    CHECK(refusal({"-h%original_token%", "vg0"}) == "unrecognised option '-%'");  // never ended
+    CHECK_THAT(refusal({"-L%original_token%", "vg0"}), ContainsSubstring("%original_token%"));
+}
+
 TEST_CASE("what somebody else wrote is no command to the terminal that shows a message") {
     Good call({"vg0"});
     call.invocation.fail(Error(Errc::corrupt, "read: '\xae', \"\x1b[2J\", caf\u00e9"));

@@ -7,6 +7,7 @@
 #include "engine/kernel_status.h"
 #include "engine/run_now.h"
 #include "tests/support/pool_fixture.h"
+#include "tests/support/sim_run.h"
 
 namespace thinvol {
 namespace {
@@ -423,6 +424,40 @@ TEST_CASE("several snapshots are made at one instant, in one transaction", "[S20
                              CreateSnapshot{ThinId::checked(10), second->id}},
                             {1}, {2})) == Errc::exists);
     CHECK(f.pool->volume_use(ThinId::checked(12)).error().code == Errc::not_found);
+}
+
+TEST_CASE("no write is refused for blocks of metadata that a commit under way gives back") {
+    for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+        const Workload workload{.name = "little metadata",
+                                .write = 50,
+                                .fua = 3,
+                                .flush = 8,
+                                .discard = 8,
+                                .snapshot = 10,
+                                .remove = 6,
+                                .commit = 10,
+                                .data_blocks = 1 + seed % 8,
+                                .volume_blocks = 4,
+                                .metadata_blocks = 128,
+                                .ballast = 46 + static_cast<std::uint32_t>(seed % 5)};
+        SimRun run(workload, seed);
+        run.run(35);
+        run.drain();
+        run.play({{.kind = Act::Kind::grow_data, .n = 20, .turns = 3}});
+        run.drain();
+        const std::uint64_t before = run.out_of_space();
+        const auto write_all = [&] {
+            for (std::uint64_t at = 0; at < 4; ++at)
+                run.play({{.kind = Act::Kind::write, .at = at * 128, .n = 1, .turns = 3}});
+            run.drain();
+        };
+        write_all();
+        const std::uint64_t refused = run.out_of_space() - before;
+        write_all();  // what has room now, where all is committed, had it before
+        CAPTURE(seed, refused);
+        CHECK((refused == 0 || run.out_of_space() - before > refused));
+        REQUIRE(run.failures().empty());
+    }
 }
 
 }  // namespace thinvol

@@ -130,10 +130,13 @@ bool tell_lie(const Workload& workload, std::uint64_t seed, std::uint64_t n, Sim
     ++outcome.executed;
     outcome.distinct.insert(seed << 32 | n << 8 | static_cast<std::uint64_t>(lie) << 1 |
                             (on_metadata ? 1 : 0));
-    const auto report = check_metadata(run.metadata());
-    const bool noticed = !report || !report->clean() || run.pool().mode() >= PoolMode::read_only;
-    if (run.failures().empty() && !noticed) run.verify_live();
-    if (run.failures().empty() || noticed) return true;  // detected, or no harm
+    const auto noticed = [&] {
+        const auto report = check_metadata(run.metadata());
+        return !report || !report->clean() || run.pool().mode() >= PoolMode::read_only;
+    };
+    if (noticed()) return true;
+    if (run.failures().empty()) run.verify_live();
+    if (run.failures().empty() || noticed()) return true;  // no harm, or noticed once committed
     // Bytes of data have no checksum, and an old metadata block in its own place has a right one.
     const bool listed = !on_metadata || lie != SimDevice::Lie::strayed_write;
     if (listed) ++undetected;

@@ -213,6 +213,7 @@ std::vector<std::byte> SimRun::read_by(Lane* lane, const Life& life) {
 }
 
 void SimRun::verify_as_on_disk() {
+    run_all_until([&] { return pool_->status().committed; });  // a failure takes its turns, too
     MemoryQueue md(metadata_->size());
     MemoryQueue data(data_->size());
     md.bytes() = metadata_->image();
