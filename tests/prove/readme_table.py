@@ -2,8 +2,9 @@
 """Puts the figures of `./run prove [--vm] --json FILE` into the README, between the two marks of
 their lane.
 
-Goal    what the README says of proofs is what was printed, and when.
-Method  readme_table.py FILE [README]
+Goal    what the README says of proofs is what was printed.
+Method  readme_table.py FILE [AGAIN...]: rows that were run again, each with a file of its own, take
+        the place of what they were, and are named.
 """
 
 import json
@@ -14,9 +15,19 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
+def with_rows_again(result, files):
+    again = [row for file in files for row in json.loads(pathlib.Path(file).read_text())["rows"]]
+    by_id = {row["id"]: row for row in again}
+    result["rows"] = [by_id.get(row["id"], row) for row in result["rows"]]
+    result["again"] = [row["id"] for row in result["rows"] if row["id"] in by_id]
+    return result
+
+
 def table(result):
+    again = ", ".join(result["again"])
     command = {"quick": "--quick", "ci": "--ci", "soak": "--soak", "vm": "--vm"}[result["lane"]]
-    lines = [f"`./run prove {command}`, seed {result['seed']}:", "",
+    lines = [f"`./run prove {command}`, seed {result['seed']}"
+             + (f"; run again after it: {again}:" if again else ":"), "",
              "| row | what | executed | distinct | minimum | value | target | |",
              "|---|---|--:|--:|--:|--:|--:|---|"]
     for row in result["rows"]:
@@ -27,8 +38,8 @@ def table(result):
 
 
 def main():
-    result = json.loads(pathlib.Path(sys.argv[1]).read_text())
-    readme = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else ROOT / "README.md"
+    result = with_rows_again(json.loads(pathlib.Path(sys.argv[1]).read_text()), sys.argv[2:])
+    readme = ROOT / "README.md"
     place = "prove in the kernel" if result["lane"] == "vm" else "prove"
     text, n = re.subn(rf"(<!-- {place} -->\n).*?(<!-- end of {place} -->)",
                       lambda m: m[1] + table(result) + "\n" + m[2], readme.read_text(), flags=re.S)
