@@ -274,7 +274,7 @@ TEST_CASE("H15: filled and trimmed in a loop, a pool never says that it is full"
 }
 
 TEST_CASE("H16: a range is unmapped whatever gaps its mappings have", "[S7t]") {
-    for (const std::uint64_t step : {1, 2, 3, 7, 100, 255}) {
+    for (const std::uint64_t step : {1U, 2U, 3U, 7U, 100U, 255U}) {
         CAPTURE(step);
         Trees t;
         t.map(0, 0, 2000, step);
