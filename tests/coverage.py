@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """Which branches, and which conditions of decisions, the tests take.
 
-    tests/coverage.py [--missing] [--build DIR]        ./run coverage
+    tests/coverage.py [--missing|--figures] [TEST]        ./run coverage
 
 Goal    S49: what is not taken by any test is known, for the engine and for what recovers.
-Method  the unit tests and the quick rows of the scoreboard, built by clang 19 with its coverage
-        (preset coverage); llvm-cov counts branches and MC/DC, a condition that was shown to decide
-        by itself. With --missing also each line that has a branch never taken.
+Method  all of `./run test`, or what ctest calls TEST, built by clang 19 with its coverage (preset
+        coverage); llvm-cov counts branches and MC/DC, a condition that was shown to decide by
+        itself. A process that is killed says nothing of what it did. With --missing also each
+        line that has a branch never taken.
         S51 and S52 are counted on the way: assertions for each function of the engine, lines of
         tests for each line of the product.
 """
@@ -22,8 +23,9 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/coverage"
-PROGRAMS = {"engine_tests": (), "libvm_tests": (), "commands_tests": (),
-            "thinvol-prove": ("--quick",)}
+PROGRAMS = ("thinvol", "thinvold", "engine_tests", "libvm_tests", "commands_tests",
+            "thinvol-prove")
+PROFILES_MAX = 8  # of each program: processes that end at once wait for one of these
 RECOVERY = re.compile(r"engine/(repair|node_survey|count_repair|check|metadata_walk|superblock)|"
                       r"libvm/(pool_owner|pool_operations|rebuild|reconcile|group_rows|pv_log|"
                       r"metadata_swap|merges|pool_differences)")
@@ -31,29 +33,29 @@ AREAS = {"engine": re.compile(r"engine/"), "recovery": RECOVERY,
          "libvm": re.compile(r"libvm/"), "commands": re.compile(r"commands/")}
 
 
-def build(programs):
+def build():
     quiet = {"stdout": subprocess.DEVNULL, "cwd": ROOT}
     subprocess.run(["cmake", "--preset", "coverage", "-DTHINVOL_TESTS=ON", "-DTHINVOL_BENCH=OFF"],
                    check=True, **quiet)
-    subprocess.run(["cmake", "--build", BUILD, "--target", *programs], check=True, **quiet)
+    subprocess.run(["cmake", "--build", BUILD], check=True, **quiet)
 
 
-def run_tests(programs, profiles):
-    for program in programs:
-        environment = {**os.environ, "LLVM_PROFILE_FILE": f"{profiles}/{program}-%p.profraw"}
-        ended = subprocess.run([BUILD / "bin" / program, *PROGRAMS[program]], env=environment,
-                               cwd=profiles, stdout=subprocess.DEVNULL, check=False)
-        if ended.returncode != 0:
-            print(f"{program}: exit status {ended.returncode}", file=sys.stderr)
+def run_tests(test, profiles):
+    environment = {**os.environ, "LLVM_PROFILE_FILE": f"{profiles}/%{PROFILES_MAX}m.profraw"}
+    jobs = str(len(os.sched_getaffinity(0)))
+    ended = subprocess.run(["ctest", "-j", jobs, "--timeout", "900", "-R", test], cwd=BUILD,
+                           env=environment, text=True, stdout=subprocess.PIPE, check=False)
+    told = ended.stdout.splitlines()
+    print(*(line for line in told if "tests passed" in line or "***" in line), sep="\n")
 
 
-def export(programs, profiles):
+def export(profiles):
     merged = f"{profiles}/merged.profdata"
     raw = [str(p) for p in pathlib.Path(profiles).glob("*.profraw")]
     subprocess.run(["llvm-profdata-19", "merge", "-sparse", "-o", merged, *raw], check=True)
-    objects = [word for p in programs[1:] for word in ("-object", str(BUILD / "bin" / p))]
+    objects = [word for p in PROGRAMS[1:] for word in ("-object", str(BUILD / "bin" / p))]
     told = subprocess.run(["llvm-cov-19", "export", "-instr-profile", merged,
-                           str(BUILD / "bin" / programs[0]), *objects, "-ignore-filename-regex",
+                           str(BUILD / "bin" / PROGRAMS[0]), *objects, "-ignore-filename-regex",
                            "/usr/|tests/"], check=True, stdout=subprocess.PIPE)
     return json.loads(told.stdout)["data"][0]["files"]
 
@@ -119,14 +121,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--missing", action="store_true")
     parser.add_argument("--figures", action="store_true", help="S51 and S52 alone")
-    parser.add_argument("programs", nargs="*", help=" ".join(PROGRAMS))
+    parser.add_argument("test", nargs="?", default=".", help="as for ctest -R")
     options = parser.parse_args()
     if not options.figures:
-        programs = options.programs or list(PROGRAMS)
-        build(programs)
+        build()
         with tempfile.TemporaryDirectory(dir=BUILD) as profiles:
-            run_tests(programs, profiles)
-            files = export(programs, profiles)
+            run_tests(options.test, profiles)
+            files = export(profiles)
         print_areas(files)
         if options.missing:
             print_missing(files)

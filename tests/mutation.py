@@ -65,6 +65,8 @@ def copy_tree():
                            stdout=subprocess.PIPE).stdout
     packed = subprocess.run(["tar", "-c", "--null", "-T", "-"], cwd=ROOT, input=files, check=True,
                             stdout=subprocess.PIPE).stdout
+    (HOME / "src/build").mkdir()
+    (HOME / "src/build/peers").symlink_to(ROOT / "build/peers")
     # Times are new, so that no object of an earlier mutant passes for the tree's.
     subprocess.run(["tar", "-xm", "-C", HOME / "src"], input=packed, check=True)
     subprocess.run(["cmake", "-S", HOME / "src", "-B", HOME / "build", "-G", "Ninja",

@@ -4,6 +4,9 @@
 flush_journal.py write URI JOURNAL SEED   until the server goes away
 flush_journal.py check URI JOURNAL        every block holds what was last flushed, or written later
 
+The blocks are spread over the whole export: the larger it is, the more writes map a block, or break
+its sharing, which a flush has to make durable.
+
 The journal, on another file, has a line for each session begun ("s"), each write sent
 ("w block number"), each durable write answered ("d block number"), and each flush answered ("f":
 all writes answered before it are durable). A write that a session left unflushed may be there or
@@ -27,6 +30,7 @@ def write(uri, path, seed):
     rng = random.Random(seed)
     h = nbd.NBD()
     h.connect_uri(uri)
+    stride = h.get_size() // BLOCKS
     with open(path, "a", buffering=1) as journal:
         number = int(seed) << 32
         journal.write("s\n")
@@ -36,8 +40,8 @@ def write(uri, path, seed):
                     number += 1
                     block = rng.randrange(BLOCKS)
                     journal.write(f"w {block} {number}\n")
-                    flags = nbd.CMD_FLAG_FUA if rng.random() < 0.05 else 0
-                    h.pwrite(content(block, number), block * BLOCK, flags)
+                    flags = nbd.CMD_FLAG_FUA if rng.random() < 0.01 else 0
+                    h.pwrite(content(block, number), block * stride, flags)
                     if flags:
                         journal.write(f"d {block} {number}\n")
                 h.flush()
@@ -71,9 +75,10 @@ def check(uri, path):
                     settle(block, numbers[-1])
     h = nbd.NBD()
     h.connect_uri(uri)
+    stride = h.get_size() // BLOCKS
     bad = 0
     for block in range(BLOCKS):
-        data = bytes(h.pread(BLOCK, block * BLOCK))
+        data = bytes(h.pread(BLOCK, block * stride))
         found, number = struct.unpack_from("<QQ", data)
         allowed = {durable.get(block)} | set(pending.get(block, [])) | set(undecided.get(block, []))
         if data == bytes(BLOCK):

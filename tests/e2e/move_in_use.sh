@@ -9,7 +9,7 @@ truncate -s 768M pv0.img pv1.img
 truncate -s 256M pv2.img
 tvgcreate -s 1m vg0 pv0.img >/dev/null
 tvcreate -L 300m --poolmetadatasize 4m -T vg0/pool0 >/dev/null
-tvcreate -V 128m -T vg0/pool0 -n v >/dev/null 2>&1
+tvcreate -V 32m -T vg0/pool0 -n v >/dev/null 2>&1
 tvcreate -V 64m -T vg0/pool0 -n f >/dev/null 2>&1
 tvcreate -V 128m -T vg0/pool0 -n still >/dev/null 2>&1
 tvcreate -L 40m --poolmetadatasize 2m -V 32m -T vg0/pool1 -n b >/dev/null
