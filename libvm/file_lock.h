@@ -13,7 +13,6 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "engine/base/result.h"
 #include "engine/base/unique_fd.h"
@@ -31,7 +30,7 @@ class FileLock {
 public:
     // Fails with busy at once.
     static Result<FileLock> try_exclusive(const std::filesystem::path& path);
-    // Waits up to `limit` for others to let go.
+    // Waits up to `limit` for others to let go, in the order in which they came.
     static Result<FileLock> exclusive(const std::filesystem::path& path,
                                       std::chrono::milliseconds limit);
 
@@ -39,8 +38,8 @@ public:
     static FileLock adopt(UniqueFd fd) { return FileLock(std::move(fd)); }
     int fd() const { return fd_.get(); }
 
-    // Processes, beside this one, that have the file open and may be looked at.
-    static std::vector<pid_t> openers(const std::filesystem::path& path);
+    // Who, beside this process, has the file open, in words that follow others; empty if unknown.
+    static std::string holders(const std::filesystem::path& path);
 
     // A note in the file for whoever locks it next, of 4000 bytes at most: neither durable nor to
     // be trusted.

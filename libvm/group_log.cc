@@ -85,8 +85,9 @@ std::optional<PvLog::Mark> mark_of(const Marks& marks, const PvRow& pv) {
 }
 
 Result<FileLock> lock_log(Session& session, const GroupRow& group) {
-    return FileLock::exclusive(session.environment.lock_path(group.uuid + ".log"),
-                               std::chrono::seconds(10));
+    return within(fmt::format("the log of volume group {}", group.name),
+                  FileLock::exclusive(session.environment.lock_path(group.uuid + ".log"),
+                                      std::chrono::seconds(10)));
 }
 
 Result<> sync_one(Session& session, const GroupRow& group, const PvRow& pv, Marks& marks) {

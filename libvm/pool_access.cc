@@ -142,13 +142,6 @@ Result<Result<PoolAnswer>> try_server(const Environment& environment, const Pool
 
 }  // namespace
 
-std::string holders(const std::filesystem::path& lock) {
-    std::string text;
-    for (const pid_t pid : FileLock::openers(lock))
-        text += fmt::format("{} {}", text.empty() ? ": process" : ",", pid);
-    return text.empty() ? text : text + " (kill -CONT one that is stopped; kill -9 is safe)";
-}
-
 PoolRequest new_request(decltype(PoolRequest::what) what) { return {new_uuid(), std::move(what)}; }
 
 Result<PoolAnswer> ask_owner(Session& session, const GroupRow& group, const PoolRow& pool,

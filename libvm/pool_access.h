@@ -23,9 +23,6 @@ inline constexpr auto patience = std::chrono::seconds(30);
 inline constexpr auto pause = std::chrono::milliseconds(2);
 }  // namespace pool_patience
 
-// Who has the lock file open, in words.
-std::string holders(const std::filesystem::path& lock);
-
 // Tries `attempt` until it says something else than busy or gone.
 template <class Attempt>
 auto until_answered(const Environment& environment, const PoolRow& pool, Attempt&& attempt)
@@ -41,7 +38,7 @@ auto until_answered(const Environment& environment, const PoolRow& pool, Attempt
             return Error(Errc::busy,
                          fmt::format("pool {} was held by other processes for {} seconds{}",
                                      pool.lv.name, pool_patience::patience.count(),
-                                     holders(environment.lock_path(pool.lv.uuid))));
+                                     FileLock::holders(environment.lock_path(pool.lv.uuid))));
         std::this_thread::sleep_for(pool_patience::pause);
     }
 }

@@ -166,8 +166,10 @@ Result<VolumeResult> remove_pool(Session& session, const GroupRow& group, const 
     TRY(check_group_usable(session, group));
     TRY(stop_server(session, pool));
     {
-        const auto lock = TRY(FileLock::exclusive(session.environment.lock_path(pool.lv.uuid),
-                                                  std::chrono::seconds(10)));
+        const auto lock =
+            TRY(within(fmt::format("pool {}/{}", group.name, pool.lv.name),
+                       FileLock::exclusive(session.environment.lock_path(pool.lv.uuid),
+                                           std::chrono::seconds(10))));
         auto transaction = TRY(session.catalog.begin());
         for (const ThinRow& volume : TRY(session.catalog.thins_of_pool(pool.lv.id, true)))
             TRY(session.catalog.remove_lv(volume.lv.id));
