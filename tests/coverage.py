@@ -1,15 +1,13 @@
 #!/usr/bin/python3
 """Which branches, and which conditions of decisions, the tests take.
 
-    tests/coverage.py [--missing|--figures] [TEST]        ./run coverage
+    tests/coverage.py [--missing] [TEST]        ./run coverage
 
 Goal    S49: what is not taken by any test is known, for the engine and for what recovers.
 Method  all of `./run test`, or what ctest calls TEST, built by clang 19 with its coverage (preset
         coverage); llvm-cov counts branches and MC/DC, a condition that was shown to decide by
         itself. A process that is killed says nothing of what it did. With --missing also each
         line that has a branch never taken.
-        S51 and S52 are counted on the way: assertions for each function of the engine, lines of
-        tests for each line of the product.
 """
 
 import argparse
@@ -60,23 +58,30 @@ def export(profiles):
     return json.loads(told.stdout)["data"][0]["files"]
 
 
+def sums(files):
+    """Of each area: what of lines, branches and MC/DC is covered, and how much there is."""
+    found = {}
+    for area, pattern in AREAS.items():
+        found[area] = {kind: [0, 0] for kind in ("lines", "branches", "mcdc")}
+        for file in files:
+            if not pattern.match(os.path.relpath(file["filename"], ROOT)):
+                continue
+            for kind, total in found[area].items():
+                summary = file["summary"].get(kind, {"covered": 0, "count": 0})
+                total[0] += summary["covered"]
+                total[1] += summary["count"]
+    return found
+
+
 def percent(covered, count):
     return f"{100 * covered / count:6.2f}" if count else "     -"
 
 
 def print_areas(files):
     print(f"{'area':<10} {'lines %':>8} {'branches %':>11} {'of':>7} {'MC/DC %':>8} {'of':>6}")
-    for area, pattern in AREAS.items():
-        sums = {kind: [0, 0] for kind in ("lines", "branches", "mcdc")}
-        for file in files:
-            if not pattern.match(os.path.relpath(file["filename"], ROOT)):
-                continue
-            for kind, total in sums.items():
-                summary = file["summary"].get(kind, {"covered": 0, "count": 0})
-                total[0] += summary["covered"]
-                total[1] += summary["count"]
-        print(f"{area:<10} {percent(*sums['lines']):>8} {percent(*sums['branches']):>11} "
-              f"{sums['branches'][1]:>7} {percent(*sums['mcdc']):>8} {sums['mcdc'][1]:>6}")
+    for area, found in sums(files).items():
+        print(f"{area:<10} {percent(*found['lines']):>8} {percent(*found['branches']):>11} "
+              f"{found['branches'][1]:>7} {percent(*found['mcdc']):>8} {found['mcdc'][1]:>6}")
 
 
 def print_missing(files):
@@ -100,38 +105,42 @@ def lines_of(*patterns):
                for pattern in patterns for path in ROOT.glob(pattern))
 
 
-def print_figures():
+def assertions():
+    """Of the engine: assertions, functions, and checks of what a disk says."""
     source = "".join(path.read_text() for path in (ROOT / "engine").rglob("*.cc"))
     source += "".join(path.read_text() for path in (ROOT / "engine").rglob("*.h"))
-    functions = len(re.findall(r"^(?:    )?[A-Za-z~][^=;\n]*\)(?: const)?(?: override)? \{",
-                               source, re.M))
-    assertions = len(re.findall(r"\b(?:static_assert|DEBUG_ASSERT|ASSERT)\(", source))
+    functions = re.findall(r"^(?:    )?[A-Za-z~][^=;\n]*\)(?: const)?(?: override)? \{", source,
+                           re.M)
     # An error that says what contradicts what is an assertion about somebody else's bytes.
-    refusals = len(re.findall(r"\bErrc::corrupt\b", source))
-    product = lines_of("engine/**/*.cc", "engine/**/*.h", "libvm/*.cc", "libvm/*.h",
-                       "commands/*.cc", "commands/*.h")
-    tests = lines_of("tests/**/*.cc", "tests/**/*.h", "tests/**/*.py", "tests/**/*.sh")
-    print(f"S51 assertions for each function of the engine: {assertions / functions:.2f} "
-          f"({assertions} of {functions}), and {refusals} checks of what a disk says")
-    print(f"S52 lines of tests for each of the product: {tests / product:.2f} "
-          f"({tests} of {product})")
+    return (len(re.findall(r"\b(?:static_assert|DEBUG_ASSERT|ASSERT)\(", source)),
+            len(functions), len(re.findall(r"\bErrc::corrupt\b", source)))
+
+
+def lines_of_tests():
+    """Lines of tests, and of the product."""
+    return (lines_of("tests/**/*.cc", "tests/**/*.h", "tests/**/*.py", "tests/**/*.sh"),
+            lines_of("engine/**/*.cc", "engine/**/*.h", "libvm/*.cc", "libvm/*.h",
+                     "commands/*.cc", "commands/*.h"))
+
+
+def counted(test="."):
+    """What llvm-cov says of each file after the tests."""
+    build()
+    with tempfile.TemporaryDirectory(dir=BUILD) as profiles:
+        run_tests(test, profiles)
+        return export(profiles)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--missing", action="store_true")
-    parser.add_argument("--figures", action="store_true", help="S51 and S52 alone")
     parser.add_argument("test", nargs="?", default=".", help="as for ctest -R")
     options = parser.parse_args()
-    if not options.figures:
-        build()
-        with tempfile.TemporaryDirectory(dir=BUILD) as profiles:
-            run_tests(options.test, profiles)
-            files = export(profiles)
-        print_areas(files)
-        if options.missing:
-            print_missing(files)
-    print_figures()
+    files = counted(options.test)
+    print_areas(files)
+    if options.missing:
+        print_missing(files)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Puts the figures of `./run prove [--vm] --json FILE` into the README, between the two marks of
-their lane.
+"""Puts the figures of `./run prove [--vm|--code] --json FILE` into the README, between the two
+marks of their lane.
 
 Goal    what the README says of proofs is what was printed.
 Method  readme_table.py FILE [AGAIN...]: rows that were run again, each with a file of its own, take
@@ -25,8 +25,7 @@ def with_rows_again(result, files):
 
 def table(result):
     again = ", ".join(result["again"])
-    command = {"quick": "--quick", "ci": "--ci", "soak": "--soak", "vm": "--vm"}[result["lane"]]
-    lines = [f"`./run prove {command}`, seed {result['seed']}"
+    lines = [f"`./run prove --{result['lane']}`, seed {result['seed']}"
              + (f"; run again after it: {again}:" if again else ":"), "",
              "| row | what | executed | distinct | minimum | value | target | |",
              "|---|---|--:|--:|--:|--:|--:|---|"]
@@ -40,7 +39,7 @@ def table(result):
 def main():
     result = with_rows_again(json.loads(pathlib.Path(sys.argv[1]).read_text()), sys.argv[2:])
     readme = ROOT / "README.md"
-    place = "prove in the kernel" if result["lane"] == "vm" else "prove"
+    place = {"vm": "prove in the kernel", "code": "prove the code"}.get(result["lane"], "prove")
     text, n = re.subn(rf"(<!-- {place} -->\n).*?(<!-- end of {place} -->)",
                       lambda m: m[1] + table(result) + "\n" + m[2], readme.read_text(), flags=re.S)
     if n != 1:
