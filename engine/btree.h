@@ -362,9 +362,7 @@ Result<> BTree<Value>::make_room(Node& parent, std::uint32_t i, Frame& child) {
         parent.set_key(i + 1, r.key(0));
         return {};
     }
-    const bool at_an_end = i == 0 || i + 1 == parent.entries();
-    if (left == nullptr || right == nullptr || parent.entries() <= 2 || at_an_end)
-        return split_in_two(parent, i, child);
+    if (left == nullptr || right == nullptr) return split_in_two(parent, i, child);
     return split_in_three(parent, i - 1, *TRY(shadow_child(parent, i - 1)), child);
 }
 

@@ -44,10 +44,6 @@ public:
     }
 
     std::size_t size() const { return size_; }
-    void clear() {
-        batches_.clear();
-        size_ = 0;
-    }
 
 private:
     struct Batch {

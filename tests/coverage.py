@@ -4,10 +4,10 @@
     tests/coverage.py [--missing] [TEST]        ./run coverage
 
 Goal    S49: what is not taken by any test is known, for the engine and for what recovers.
-Method  all of `./run test`, or what ctest calls TEST, built by clang 19 with its coverage (preset
-        coverage); llvm-cov counts branches and MC/DC, a condition that was shown to decide by
-        itself. A process that is killed says nothing of what it did. With --missing also each
-        line that has a branch never taken.
+Method  all of `./run test` and some rows of `./run prove --ci`, or what ctest calls TEST, built by
+        clang 19 with its coverage (preset coverage); llvm-cov counts branches and MC/DC, a
+        condition that was shown to decide by itself. A process that is killed says nothing of
+        what it did. With --missing also each line that has a branch never taken.
 """
 
 import argparse
@@ -23,6 +23,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/coverage"
 PROGRAMS = ("thinvol", "thinvold", "engine_tests", "libvm_tests", "commands_tests",
             "thinvol-prove")
+ALL = "."
+# Of `./run prove --ci`: faults, damage, and what is made of them.
+ROWS = ("S11", "S12", "S13", "S15", "S16", "S17", "S18", "S26", "S33", "S36", "S56", "S61", "S65")
 PROFILES_MAX = 8  # of each program: processes that end at once wait for one of these
 RECOVERY = re.compile(r"engine/(repair|node_survey|count_repair|check|metadata_walk|superblock)|"
                       r"libvm/(pool_owner|pool_operations|rebuild|reconcile|group_rows|pv_log|"
@@ -45,6 +48,9 @@ def run_tests(test, profiles):
                            env=environment, text=True, stdout=subprocess.PIPE, check=False)
     told = ended.stdout.splitlines()
     print(*(line for line in told if "tests passed" in line or "***" in line), sep="\n")
+    if test == ALL:
+        rows = [word for row in ROWS for word in ("--row", row)]
+        subprocess.run([BUILD / "bin/thinvol-prove", "--ci", *rows], env=environment, check=False)
 
 
 def export(profiles):
@@ -123,7 +129,7 @@ def lines_of_tests():
                      "commands/*.cc", "commands/*.h"))
 
 
-def counted(test="."):
+def counted(test=ALL):
     """What llvm-cov says of each file after the tests."""
     build()
     with tempfile.TemporaryDirectory(dir=BUILD) as profiles:
@@ -134,7 +140,7 @@ def counted(test="."):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--missing", action="store_true")
-    parser.add_argument("test", nargs="?", default=".", help="as for ctest -R")
+    parser.add_argument("test", nargs="?", default=ALL, help="as for ctest -R")
     options = parser.parse_args()
     files = counted(options.test)
     print_areas(files)

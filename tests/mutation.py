@@ -8,8 +8,8 @@ Goal    S50: a changed condition, a number off by one, or a statement left out i
         that is missing, or code that does nothing.
 Method  a copy of the tree in build/mutation with all mutants of the sample built in, each switched
         on by its number in THINVOL_MUTANT; what the compiler does not take that way is left out.
-        For each, the unit tests of the engine, then the quick power cuts, run until one fails. A
-        mutant that does not end within its time is killed by that.
+        For each, the unit tests of the engine, then the quick rows about power cuts, errors and
+        space, run until one fails. A mutant that does not end within its time is killed by that.
 """
 
 import argparse
@@ -28,7 +28,9 @@ FILES = ("engine/btree.h", "engine/data_space_map.cc", "engine/metadata_space_ma
          "engine/committer.cc", "engine/transaction_manager.cc", "engine/pending_frees.h",
          "engine/reclaimer.cc", "engine/thin_metadata.cc")
 PROGRAMS = ("engine_tests", "thinvol-prove")
-JUDGES = (("engine_tests", "--abort"), ("thinvol-prove", "--quick", "--row", "S1", "--jobs", "1"))
+ROWS = ("S1", "S4", "S7", "S11", "S16", "S17", "S19")
+JUDGES = (("engine_tests", "--abort"),
+          ("thinvol-prove", "--quick", "--jobs", "1", *(w for row in ROWS for w in ("--row", row))))
 PATIENCE_S = 600
 SWITCH = """#pragma once
 #include <cstdlib>

@@ -323,6 +323,11 @@ TEST_CASE("data and metadata devices grow in use") {
     must(pool.md->grow_data(DataBlocks(60000)));
     commit(*pool.md, pool.device);
     CHECK(fill().text.find("metadata is full") != std::string::npos);
+    const auto too_far = pool.md->grow_data(DataBlocks(10'000'000));  // has more bitmaps than room
+    REQUIRE_FALSE(too_far.has_value());
+    CHECK(too_far.error().code == Errc::out_of_space);
+    CHECK(too_far.error().text.find("extend the metadata first") != std::string::npos);
+    CHECK(pool.md->data().size() == DataBlocks(60000));
     for (std::uint64_t size : {129UL, 300UL, 16320UL, 16321UL, 40000UL}) {
         pool.device.grow(Sectors(size * 8));
         must(pool.md->grow_metadata(MetadataBlocks(size)));
