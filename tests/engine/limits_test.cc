@@ -67,6 +67,33 @@ TEST_CASE("data blocks are 64 KiB to 1 GiB in steps of 64 KiB", "[S21]") {
     }
 }
 
+TEST_CASE("no pool is made on devices that are too small, and nothing is written there", "[S21]") {
+    struct Row {
+        Sectors metadata;
+        Sectors data;
+        const char* refused;
+    };
+    const std::vector<Row> rows{
+        {Sectors(128 * 8), Sectors(127),
+         "a data device of 127 sectors does not hold one block of 128"},
+        {Sectors(128 * 8 - 1), Sectors(128),
+         "a metadata device of 127 blocks is too small, the least is 128"},
+        {Sectors(0), Sectors(128), "a metadata device of 0 blocks is too small, the least is 128"},
+    };
+    for (const Row& row : rows) {
+        MemoryQueue md(row.metadata);
+        MemoryQueue data(row.data);
+        const auto made = Pool::create(md, data, block, {});
+        REQUIRE_FALSE(made.has_value());
+        CHECK(made.error().code == Errc::invalid_argument);
+        CHECK(made.error().text == row.refused);
+        CHECK(std::ranges::all_of(md.bytes(), [](std::byte b) { return b == std::byte{0}; }));
+    }
+    MemoryQueue md(Sectors(128 * 8));
+    MemoryQueue data(block);
+    CHECK(must(Pool::create(md, data, block, {}))->status().data_size == DataBlocks(1));
+}
+
 TEST_CASE("H19: metadata have 255 bitmaps, and not a block beyond", "[S21]") {
     const MetadataBlocks most(255 * 16320);
     for (const std::int64_t more : {-1, 0, 1, 100'000}) {

@@ -380,6 +380,60 @@ TEST_CASE("features change in use, but for whether discards are ignored", "[S20]
     CHECK(must(f.pool->volume_use(ThinId::checked(0))).mapped == 1);
 }
 
+TEST_CASE("a pool that its features made read-only is written again when they change", "[S20]") {
+    PoolFixture f;
+    f.start(IoKind::write, 0);
+    PoolFeatures features;
+    features.read_only = true;
+    for (int again = 0; again < 2; ++again) {
+        must(f.pool->set_features(features));
+        CHECK(f.pool->mode() == PoolMode::read_only);
+        CHECK(f.pool->status().trouble == "it was made so by its features");
+        CHECK(code_of(f.start(IoKind::write, 1)->request.outcome) == Errc::io_error);
+        CHECK(f.start(IoKind::read, 0)->buffer[0] == std::byte{7});
+    }
+    CHECK(f.count(PoolEvent::Kind::mode) == 1);
+    must(f.pool->set_features({}));
+    CHECK(f.pool->mode() == PoolMode::write);
+    CHECK(f.count(PoolEvent::Kind::mode) == 2);
+    CHECK(f.start(IoKind::write, 1)->request.outcome.has_value());
+    must(f.pool->settle());
+    CHECK(must(f.pool->volume_use(f.volume->id)).mapped == 2);
+    require_clean(f.md);
+}
+
+TEST_CASE("a pool grows as far as its devices reach, and not by what it has", "[S20]") {
+    struct Row {
+        PoolOperation operation;
+        const char* refused;  // empty: taken
+    };
+    const std::vector<Row> rows{
+        {GrowData{DataBlocks(17)}, "the data device has 16 blocks, not 17"},
+        {GrowMetadata{MetadataBlocks(161)}, "the metadata device has 160 blocks, not 161"},
+        {GrowData{DataBlocks(16)}, ""},
+        {GrowData{DataBlocks(2)}, ""},
+        {GrowMetadata{MetadataBlocks(160)}, ""},
+        {GrowMetadata{MetadataBlocks(2)}, ""},
+    };
+    PoolFixture f;
+    must(f.pool->settle());
+    const PoolStatus before = f.pool->status();
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        CAPTURE(i);
+        const auto outcome = f.operation(rows[i].operation);
+        CHECK(outcome.has_value() == std::string_view(rows[i].refused).empty());
+        if (!outcome) {
+            CHECK(outcome.error().code == Errc::invalid_argument);
+            CHECK(outcome.error().text == rows[i].refused);
+        }
+        const PoolStatus after = f.pool->status();
+        CHECK(after.mode == PoolMode::write);
+        CHECK(after.data_size == before.data_size);
+        CHECK(after.metadata_size == before.metadata_size);
+        CHECK(after.commits == before.commits);
+    }
+}
+
 TEST_CASE("discards are passed down no faster than the pool's rate", "[S20]") {
     PoolFeatures features;
     features.discard_rate = Bytes(2 * block_bytes.n);
