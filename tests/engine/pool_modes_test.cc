@@ -8,6 +8,7 @@
 #include "engine/run_now.h"
 #include "tests/support/pool_fixture.h"
 #include "tests/support/sim_run.h"
+#include "tests/support/sparse_queue.h"
 
 namespace thinvol {
 namespace {
@@ -400,6 +401,42 @@ TEST_CASE("a pool that its features made read-only is written again when they ch
     must(f.pool->settle());
     CHECK(must(f.pool->volume_use(f.volume->id)).mapped == 2);
     require_clean(f.md);
+}
+
+TEST_CASE("a trim that full metadata have no room for at once is done in several commits",
+          "[S20]") {
+    MemoryQueue md(Sectors(128 * 8));
+    SparseQueue data(block * 16000);
+    PoolFeatures features = failing();
+    features.zero_new_blocks = false;
+    auto pool = must(Pool::create(md, data, block, {features}));
+    const ThinId id = ThinId::checked(0);
+    must(apply_now(*pool, {CreateThin{id}}, {0}, {1}));
+    Volume* volume = must(pool->open_volume(id, Bytes(1ULL << 40), false));
+    std::vector<std::byte> bytes(512, std::byte{5});
+    const auto write = [&](std::uint64_t n) {
+        IoRequest request;
+        request.kind = IoKind::write;
+        request.volume = volume;
+        request.offset = ByteOffset(n * 100 * block_bytes.n);
+        request.length = Bytes(bytes.size());
+        request.buffer = bytes.data();
+        return submit_now(*pool, request);
+    };
+    std::uint64_t mapped = 0;
+    while (write(mapped)) ++mapped;
+    CHECK(pool->mode() == PoolMode::out_of_metadata_space);
+    must(pool->settle());
+    const std::uint64_t commits = pool->status().commits;
+    must(apply_now(*pool, {TrimThin{id, VirtualBlock(150)}}, {1}, {2}));
+    CHECK(pool->status().commits > commits + 1);
+    CHECK(pool->status().transaction_id == TransactionId{2});
+    must(pool->settle());
+    CHECK(must(pool->volume_use(id)).mapped == 2);
+    CHECK(pool->status().data_used == DataBlocks(2));
+    CHECK(pool->mode() == PoolMode::write);
+    require_clean(md);
+    pool->close_volume(*volume);
 }
 
 TEST_CASE("a pool grows as far as its devices reach, and not by what it has", "[S20]") {
