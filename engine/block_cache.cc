@@ -75,7 +75,7 @@ BlockCache::BlockCache(BlockQueue& device, MetadataBlocks size, std::size_t keep
 BlockCache::~BlockCache() = default;
 
 void BlockCache::grow(MetadataBlocks size) {
-    if (size.n <= slots_size_) return;
+    ASSERT(size.n >= slots_size_);
     auto* grown = static_cast<Frame**>(std::calloc(size.n, sizeof(Frame*)));
     if (grown == nullptr) throw std::bad_alloc();
     if (slots_size_ != 0) std::copy_n(slots_.get(), slots_size_, grown);
@@ -180,15 +180,6 @@ void BlockCache::settle(const std::vector<Frame*>& frames) {
         ASSERT(frame->state == Frame::State::sealed);
         frame->state = Frame::State::clean;
     }
-}
-
-void BlockCache::reset() {
-    for (auto& slab : slabs_) {
-        for (Frame& frame : slab->frames) {
-            if (frame.state != Frame::State::unused) release(frame);
-        }
-    }
-    open_.clear();
 }
 
 void BlockCache::trim() {

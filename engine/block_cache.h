@@ -5,8 +5,7 @@
 //                 ourselves
 //             (2) an open frame may change; a sealed one is being written and may not; a clean one
 //                 equals the device
-//             (3) a frame stays where it is until trim() or reset(): a caller may hold several at
-//                 once
+//             (3) a frame stays where it is until trim(): a caller may hold several at once
 // Errors      io_error; corrupt, naming the block and what was found and expected
 // Threads     externally synchronised (the metadata executor)
 // Source      drivers/md/persistent-data/dm-block-manager.h
@@ -58,8 +57,6 @@ public:
     std::vector<Frame*> seal();
     // What seal() returned is durable.
     void settle(const std::vector<Frame*>& frames);
-    // Forgets everything, whatever its state (after a failed commit).
-    void reset();
     void grow(MetadataBlocks size);
     // Not to be called while a caller holds frames.
     void trim();

@@ -109,6 +109,10 @@ Error FileQueue::error_of(const char* what, int number) const {
     return {code, fmt::format("{} {}: {}", what, path_, std::strerror(number))};
 }
 
+Error FileQueue::ends_at(std::uint64_t at) const {
+    return {Errc::io_error, fmt::format("{}: the file ends at byte {}", path_, at)};
+}
+
 bool FileQueue::submit(Request& request) {
     request.outcome = check_range(*this, request);
     if (!request.outcome) return true;
@@ -200,9 +204,7 @@ Result<> FileQueue::transfer(const Request& request) {
                                                request.fua ? RWF_DSYNC : 0);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return error_of(reading ? "read" : "write", errno);
-        if (n == 0)
-            return Error(Errc::io_error, fmt::format("{} {}: the file ends at byte {}",
-                                                     reading ? "read" : "write", path_, at));
+        if (n == 0) return ends_at(at);
         at += static_cast<std::uint64_t>(n);
         if (at == to_bytes(request.at + request.length).n) break;
         if (rest.empty()) rest.assign(parts.begin(), parts.end());
@@ -343,9 +345,7 @@ void FileQueue::advance(Operation& operation, int result) {
     }
     if (request.op == Op::flush) flushed_ = std::max(flushed_, operation.covers);
     if (!transfers) return finish(operation, {});
-    if (result == 0)
-        return finish(operation, Error(Errc::io_error, fmt::format("{}: the file ends at byte {}",
-                                                                   path_, operation.at)));
+    if (result == 0) return finish(operation, ends_at(operation.at));
     operation.at += static_cast<std::uint64_t>(result);
     skip(operation.parts, static_cast<std::uint64_t>(result));
     if (!operation.parts.empty()) return send(operation);

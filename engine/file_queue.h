@@ -75,6 +75,7 @@ private:
     Result<> flush_file();
     void note_written(const Request& request);
     Error error_of(const char* what, int number) const;
+    Error ends_at(std::uint64_t at) const;
 
     UniqueFd fd_;
     std::string path_;

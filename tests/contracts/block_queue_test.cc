@@ -142,8 +142,9 @@ TEMPLATE_TEST_CASE("a block queue refuses what is outside the device or misalign
         CHECK(write_now(device.queue, Sector(1), bytes).error().code == Errc::invalid_argument);
 }
 
-TEST_CASE("a file that became shorter is an error, not zeroes") {
-    File<false, false> device;
+TEMPLATE_TEST_CASE("a file that became shorter is an error, not zeroes", "", (File<false, false>),
+                   (File<false, true>), (File<true, false>), (File<true, true>)) {
+    TestType device;
     REQUIRE(::truncate((device.dir.path() / "file").c_str(), 4096) == 0);
     std::vector<std::byte> bytes(8192);
     const auto outcome = read_now(device.queue, Sector(0), bytes);

@@ -1,10 +1,13 @@
 // Goal: a volume over an external origin reads as the origin where it was not written, whatever the
 // origin's size, and the origin never changes.
 // Method: every request of a random history compared byte by byte with a model of both.
+#include <array>
+
 #include "engine/run_now.h"
 #include "engine/thin_queue.h"
 #include "tests/support/pool_fixture.h"
 #include "tests/support/seed.h"
+#include "tests/support/sparse_queue.h"
 
 namespace thinvol {
 namespace {
@@ -47,6 +50,85 @@ struct OverOrigin : PoolFixture {
     static constexpr Bytes size{20 * 65536};
     MemoryQueue origin;
     std::vector<std::byte> model;
+};
+
+// A pool of large blocks and a volume over an origin that ends what was asked of it one by one, and
+// only for one that stands still. The origin's last block begins with half a megabyte, and has
+// nothing behind.
+struct LargeBlocks {
+    static constexpr std::uint64_t mib = 1 << 20;
+    static constexpr Bytes large{2 * mib};
+    static constexpr std::uint64_t blocks = 40;
+
+    class Held : public SparseQueue {
+    public:
+        using SparseQueue::SparseQueue;
+        bool submit(Request& request) override {
+            held_.push_back(&request);
+            return false;
+        }
+        void poll(bool wait) override {
+            if (!wait || held_.empty()) return;
+            Request& request = *held_.front();
+            held_.erase(held_.begin());
+            SparseQueue::submit(request);
+            request.done(request);
+        }
+        std::size_t in_flight() const override { return held_.size(); }
+
+    private:
+        std::vector<Request*> held_;
+    };
+    class Coarse : public SparseQueue {
+    public:
+        using SparseQueue::SparseQueue;
+        Sectors granule() const override { return Sectors(8); }
+    };
+    struct Asked {
+        IoRequest request;
+        std::vector<std::byte> buffer;
+        bool done = false;
+    };
+
+    LargeBlocks() {
+        const std::vector<std::byte> bytes(4096, std::byte{3});
+        for (std::uint64_t b = 0; b < blocks; ++b)
+            must(write_now(origin, to_sector(ByteOffset(b * large.n)), bytes));
+        must(apply_now(*pool, {CreateThin{ThinId::checked(0)}}, {0}, {1}));
+        volume =
+            must(pool->open_volume(ThinId::checked(0), Bytes(blocks * large.n), false, &origin));
+    }
+    // Its buffer is as long, and full of fours.
+    void ask(IoKind kind, std::uint64_t at, std::uint64_t length) {
+        auto& a = *asked.emplace_back(std::make_unique<Asked>());
+        a.buffer.assign(length, std::byte{4});
+        a.request.kind = kind;
+        a.request.volume = volume;
+        a.request.offset = ByteOffset(at);
+        a.request.length = Bytes(length);
+        a.request.buffer = a.buffer.data();
+        a.request.owner = &a;
+        a.request.done = [](IoRequest& r) { static_cast<Asked*>(r.owner)->done = true; };
+        pool->submit(a.request);
+    }
+    void end_all() {
+        pool->run_until(
+            [&] { return std::ranges::all_of(asked, [](auto& a) { return a->done; }); });
+        for (const auto& a : asked) {
+            REQUIRE(a->done);
+            must(Result<>(a->request.outcome));
+        }
+    }
+    std::int64_t count(std::size_t i, std::byte b) const {
+        return std::count(asked[i]->buffer.begin(), asked[i]->buffer.end(), b);
+    }
+
+    SparseQueue md{Sectors(8 * 512)};
+    Coarse data{to_sectors(large) * 4};
+    Held origin{to_sectors(Bytes(blocks * large.n - 3 * mib / 2))};
+    std::unique_ptr<Pool> pool = must(Pool::create(md, data, to_sectors(large), {}));
+    Volume* volume = nullptr;
+    std::vector<std::unique_ptr<Asked>> asked;
 };
 
 }  // namespace
@@ -169,6 +251,69 @@ TEST_CASE("an external origin that cannot be read is an error of the request, no
     // A whole block needs nothing of it.
     std::vector<std::byte> whole(65536, std::byte{5});
     CHECK(f.io(IoKind::write, 65536, whole.size(), whole.data()).has_value());
+}
+
+TEST_CASE("a thin volume as a device is only read, within its size, and tells what failed") {
+    PoolFixture f;
+    f.start(IoKind::write, 0);
+    ThinQueue queue(*f.pool, *f.volume, ThinQueue::Pools::other);
+    std::vector<std::byte> bytes(8192, std::byte{1});
+    for (const auto& refused : {write_now(queue, Sector(0), bytes), flush_now(queue),
+                                zero_now(queue, Sector(0), Sectors(8))})
+        CHECK(code_of(refused) == Errc::read_only);
+    const Sector last = end_of(queue.size()) - Sectors(8);
+    CHECK(code_of(read_now(queue, last, bytes)) == Errc::invalid_argument);
+    CHECK(queue.in_flight() == 0);
+
+    // In pieces, the first of which is there.
+    const std::array<iovec, 2> parts{iovec{bytes.data(), 4096}, iovec{bytes.data() + 4096, 4096}};
+    const auto read = [&](Result<> expected) {
+        Request request;
+        bool done = false;
+        request.length = Sectors(16);
+        request.data = parts;
+        request.owner = &done;
+        request.done = [](Request& r) { *static_cast<bool*>(r.owner) = true; };
+        REQUIRE_FALSE(queue.submit(request));
+        CHECK(queue.in_flight() == 1);
+        queue.poll(true);
+        REQUIRE(done);
+        CHECK(code_of(request.outcome) == code_of(expected));
+    };
+    read({});
+    CHECK(std::count(bytes.begin(), bytes.end(), std::byte{7}) == 8192);
+    must(f.pool->settle());
+    std::fill_n(f.md.bytes().begin(), metadata_block_bytes, std::byte{1});
+    f.pool->fail(Error(Errc::io_error, "planted"));
+    f.run();
+    read(Error(Errc::io_error, ""));
+}
+
+TEST_CASE("copies wait for memory when there is no more for them, and all end as they should") {
+    LargeBlocks f;
+    constexpr std::uint64_t large = LargeBlocks::large.n;
+    constexpr std::uint64_t last = LargeBlocks::blocks - 1;
+    f.ask(IoKind::write, 0, large);  // one that is mapped
+    f.end_all();
+    f.asked.clear();
+    for (std::uint64_t b = 1; b <= last; ++b) f.ask(IoKind::read, b * large, 512);
+    f.ask(IoKind::write, last * large + 512, 512);
+    f.ask(IoKind::write, (last - 1) * large + 512, 4096);
+    f.ask(IoKind::write, 1024, 512);  // smaller than what the device writes
+    for (int i = 0; i < 10; ++i) f.pool->run_once();
+    CHECK(f.origin.in_flight() == 32);  // megabytes
+    f.end_all();
+    for (std::uint64_t b = 1; b <= last; ++b) CHECK(f.count(b - 1, std::byte{3}) == 512);
+    f.asked.clear();
+    f.ask(IoKind::read, (last - 1) * large, 2 * large);
+    f.ask(IoKind::read, 0, large);
+    f.end_all();
+    CHECK(f.count(0, std::byte{3}) == 512 + 3584);
+    CHECK(f.count(0, std::byte{4}) == 4096 + 512);
+    CHECK(f.count(1, std::byte{4}) == static_cast<std::int64_t>(large));
+    must(f.pool->settle());
+    require_clean(f.md);
+    f.pool->close_volume(*f.volume);
 }
 
 }  // namespace thinvol

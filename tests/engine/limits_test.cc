@@ -67,6 +67,69 @@ TEST_CASE("data blocks are 64 KiB to 1 GiB in steps of 64 KiB", "[S21]") {
     }
 }
 
+TEST_CASE("no pool is made on devices that are too small, and nothing is written there", "[S21]") {
+    struct Row {
+        Sectors metadata;
+        Sectors data;
+        const char* refused;
+    };
+    const std::vector<Row> rows{
+        {Sectors(128 * 8), Sectors(127),
+         "a data device of 127 sectors does not hold one block of 128"},
+        {Sectors(128 * 8 - 1), Sectors(128),
+         "a metadata device of 127 blocks is too small, the least is 128"},
+        {Sectors(0), Sectors(128), "a metadata device of 0 blocks is too small, the least is 128"},
+    };
+    for (const Row& row : rows) {
+        MemoryQueue md(row.metadata);
+        MemoryQueue data(row.data);
+        const auto made = Pool::create(md, data, block, {});
+        REQUIRE_FALSE(made.has_value());
+        CHECK(made.error().code == Errc::invalid_argument);
+        CHECK(made.error().text == row.refused);
+        CHECK(std::ranges::all_of(md.bytes(), [](std::byte b) { return b == std::byte{0}; }));
+    }
+    MemoryQueue md(Sectors(128 * 8));
+    MemoryQueue data(block);
+    CHECK(must(Pool::create(md, data, block, {}))->status().data_size == DataBlocks(1));
+}
+
+TEST_CASE("a request ends with its volume; one to the block's end, with the volume's last block") {
+    PoolFixture f;
+    const std::uint64_t size = block_bytes.n + 1000;
+    f.start(IoKind::write, 1);
+    f.pool->resize_volume(*f.volume, Bytes(size), false);
+    struct Row {
+        std::uint64_t offset;
+        std::uint64_t length;
+        bool to_block_end;
+        bool taken;
+    };
+    const auto outcome = [&](const Row& row, IoKind kind) {
+        std::vector<std::byte> bytes(row.length <= size ? row.length : 0);
+        IoRequest request;
+        request.kind = kind;
+        request.volume = f.volume;
+        request.offset = ByteOffset(row.offset);
+        request.length = Bytes(row.length);
+        request.buffer = bytes.data();
+        request.to_block_end = row.to_block_end;
+        return submit_now(*f.pool, request);
+    };
+    const std::uint64_t last = block_bytes.n;
+    for (const Row& row :
+         {Row{size, 1, false, false}, Row{size - 1, 2, false, false},
+          Row{0, size + 1, false, false}, Row{~0ULL, 2, false, false}, Row{1, ~0ULL, false, false},
+          Row{last, last + 1, true, false}, Row{size, 0, false, true}, Row{0, size, false, true}}) {
+        CAPTURE(row.offset, row.length, row.to_block_end);
+        for (const IoKind kind : {IoKind::read, IoKind::discard})
+            CHECK(code_of(outcome(row, kind)) == (row.taken ? Errc{} : Errc::invalid_argument));
+    }
+    CHECK(must(f.pool->volume_use(f.volume->id)).mapped == 1);
+    must(outcome({last, last, true, true}, IoKind::discard));
+    CHECK(must(f.pool->volume_use(f.volume->id)).mapped == 0);
+}
+
 TEST_CASE("H19: metadata have 255 bitmaps, and not a block beyond", "[S21]") {
     const MetadataBlocks most(255 * 16320);
     for (const std::int64_t more : {-1, 0, 1, 100'000}) {

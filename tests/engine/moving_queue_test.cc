@@ -165,6 +165,17 @@ struct World {
     }
 };
 
+// One part, waited for.
+Result<> copy_now(MovingQueue& moving, MovingQueue::Step step) {
+    bool over = false;
+    step.owner = &over;
+    step.done = [](MovingQueue::Step& s) { *static_cast<bool*>(s.owner) = true; };
+    moving.copy(step);
+    for (int turns = 0; !over && turns < 100; ++turns) moving.poll(true);
+    REQUIRE(over);
+    return std::move(step.outcome);
+}
+
 }  // namespace
 
 TEST_CASE("a range moves under I/O, and a power cut at any moment loses nothing") {
@@ -276,6 +287,68 @@ TEST_CASE("once the decision is being made, a write that the new place refuses f
     const std::vector<std::byte> bytes(512, std::byte(9));
     CHECK_FALSE(write_now(w.queue, moved_at, bytes).has_value());
     CHECK_FALSE(flush_now(w.queue).has_value());
+}
+
+TEST_CASE("a part that cannot be copied says which side failed, and the range stays in use") {
+    struct Row {
+        Op op;  // that fails
+        bool at_old_place;
+        const char* text;
+    };
+    for (const Row& row : {Row{Op::read, true, "old"}, Row{Op::write, false, "new"},
+                           Row{Op::write_zeroes, false, "new"}}) {
+        CAPTURE(int(row.op));
+        World w(9);
+        MovingQueue moving(w.queue.part_at(moved_at, moved), {&w.new_place, there_at, moved});
+        const auto value = static_cast<std::byte>(row.op == Op::write_zeroes ? 0 : 9);
+        const std::vector<std::byte> bytes(512, value);
+        must(write_now(moving, Sector(0), bytes));
+        (row.at_old_place ? w.old_place : w.new_place)
+            .set_fault([&](const Request& r) -> std::optional<Error> {
+                if (r.op != row.op) return std::nullopt;
+                return Error(Errc::io_error, row.text);
+            });
+        std::vector<std::byte> buffer(512);
+        const auto outcome = copy_now(moving, {Sector(0), buffer});
+        REQUIRE_FALSE(outcome.has_value());
+        CHECK(outcome.error().text == row.text);
+        w.old_place.set_fault(nullptr);
+        w.new_place.set_fault(nullptr);
+        std::vector<std::byte> back(512);
+        must(read_now(moving, Sector(0), back));
+        CHECK(back == bytes);
+        must(copy_now(moving, {Sector(0), buffer}));  // that can be tried again
+        CHECK(w.new_place.image()[there_at.n * 512] == value);
+    }
+}
+
+TEST_CASE("no part is said to be copied once the new place has missed a write") {
+    World w(10);
+    MovingQueue moving(w.queue.part_at(moved_at, moved), {&w.new_place, there_at, moved});
+    w.new_place.set_fault(
+        [](const Request&) -> std::optional<Error> { return Error(Errc::io_error, "broken"); });
+    const std::vector<std::byte> bytes(512, std::byte(9));
+    must(write_now(moving, Sector(1), bytes));
+    must(write_now(moving, Sector(2), bytes));
+    w.new_place.set_fault(nullptr);
+    std::vector<std::byte> buffer(512);
+    const auto outcome = copy_now(moving, {Sector(0), buffer});
+    REQUIRE_FALSE(outcome.has_value());
+    CHECK(outcome.error().text == "broken");
+}
+
+TEST_CASE("a moving range refuses what is outside of it, and of both places") {
+    World w(11);
+    MovingQueue moving(w.queue.part_at(moved_at, moved), {&w.new_place, there_at, moved});
+    const std::vector<std::byte> bytes(1024);
+    CHECK(write_now(moving, Sector(moved.n - 1), bytes).error().code == Errc::invalid_argument);
+    CHECK(w.trace.events.empty());
+    CHECK(moving.in_flight() == 0);
+    // Once settled a write fails with the old place's error, whatever the new one says.
+    moving.settle();
+    w.old_place.set_fault([](const Request&) { return Error(Errc::io_error, "old"); });
+    w.new_place.set_fault([](const Request&) { return Error(Errc::io_error, "new"); });
+    CHECK(write_now(moving, Sector(0), bytes).error().text == "old");
 }
 
 }  // namespace thinvol

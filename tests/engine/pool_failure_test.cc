@@ -23,6 +23,15 @@ constexpr Workload mixed{.name = "mixed",
                          .commit = 4,
                          .data_blocks = 60};
 
+// Few metadata blocks stay in memory: what is looked up is read.
+constexpr Workload cold = [] {
+    Workload workload = mixed;
+    workload.name = "cold";
+    workload.cache_blocks = 0;
+    workload.mapping_cache = Bytes(0);
+    return workload;
+}();
+
 struct Planted {
     std::uint64_t countdown;
     bool for_good;
@@ -40,9 +49,10 @@ struct Planted {
 };
 
 // Runs with the nth request of that kind failing on that device. True if the fault was met.
-bool run_with_fault(Op op, bool on_metadata, std::uint64_t n, bool for_good, std::uint64_t seed) {
-    CAPTURE(int(op), on_metadata, n, for_good, seed);
-    SimRun run(mixed, seed);
+bool run_with_fault(Op op, bool on_metadata, std::uint64_t n, bool for_good, std::uint64_t seed,
+                    const Workload& workload = mixed) {
+    CAPTURE(workload.name, int(op), on_metadata, n, for_good, seed);
+    SimRun run(workload, seed);
     Planted planted{n, for_good};
     SimDevice& device = on_metadata ? run.metadata() : run.data();
     device.set_fault([&](const Request& r) { return planted(r, op); });
@@ -61,6 +71,14 @@ bool run_with_fault(Op op, bool on_metadata, std::uint64_t n, bool for_good, std
     return planted.spent;
 }
 
+// What is durable is there no more when the pool looks for it.
+void lose_metadata(PoolFixture& f) {
+    must(f.pool->settle());
+    std::fill_n(f.md.bytes().begin(), metadata_block_bytes, std::byte{1});
+    f.pool->fail(Error(Errc::io_error, "planted"));
+    f.run();
+}
+
 }  // namespace
 
 TEST_CASE("one failed request, anywhere, loses nothing that was promised") {
@@ -73,6 +91,16 @@ TEST_CASE("one failed request, anywhere, loses nothing that was promised") {
                     if (op != Op::read) CHECK(n > 1);  // metadata that fits the cache is read once
                 }
             }
+        }
+    }
+}
+
+TEST_CASE("a metadata block that cannot be read, whichever, loses nothing that was promised") {
+    for (const bool for_good : {false, true}) {
+        for (const std::uint64_t seed : test_seeds(20)) {
+            std::uint64_t n = 1;
+            while (run_with_fault(Op::read, true, n, for_good, seed, cold)) n += 1 + n / 8;
+            CHECK(n > 20);
         }
     }
 }
@@ -155,6 +183,118 @@ TEST_CASE("a request that waits while the pool loses its metadata fails") {
     REQUIRE(done);
     CHECK(code_of(write.outcome) == Errc::io_error);
     CHECK(f.pool->mode() == PoolMode::failed);
+}
+
+TEST_CASE("a pool that lost its metadata answers each question with what happened to it") {
+    PoolFixture f;
+    f.start(IoKind::write, 0);
+    const Pool::Pin pin = must(f.pool->pin());
+    lose_metadata(f);
+    REQUIRE(f.pool->mode() == PoolMode::failed);
+    const auto tells = [](const auto& answer) {
+        REQUIRE_FALSE(answer.has_value());
+        CHECK(answer.error().code == Errc::io_error);
+        CHECK(answer.error().text.starts_with("planted; then superblock"));
+    };
+    const ThinId id = f.volume->id;
+    tells(f.pool->open_volume(ThinId::checked(1), block_bytes, false));
+    tells(f.pool->volume_use(id));
+    tells(f.pool->volume_ids());
+    tells(f.pool->own_blocks(id));
+    tells(f.pool->set_bounds(id, {DataBlocks(3), {}}));
+    tells(f.pool->pin());
+    tells(f.pool->settle());
+    f.pool->unpin(pin);
+    must(f.pool->set_features({}));
+    f.tick(2);
+    CHECK(f.pool->mode() == PoolMode::failed);
+    // A volume that is open stays so, for whoever has to close it.
+    CHECK(must(f.pool->open_volume(id, block_bytes, false)) == f.volume);
+    f.pool->close_volume(*f.volume);
+    f.pool->close_volume(*f.volume);
+    CHECK(f.pool->find_volume(id) == nullptr);
+}
+
+TEST_CASE("a pool that failed has what was durable: mappings, bounds, and no pins") {
+    PoolFixture f;
+    const ThinId id = f.volume->id;
+    must(f.pool->set_bounds(id, {DataBlocks(3), {}}));
+    f.start(IoKind::write, 0);
+    f.start(IoKind::write, 1);
+    must(f.pool->settle());
+    const Pool::Pin pin = must(f.pool->pin());
+    f.start(IoKind::write, 2);
+    CHECK(must(f.pool->own_blocks(id)) == DataBlocks(3));
+    const std::size_t modes = f.count(PoolEvent::Kind::mode);
+    f.pool->fail(Error(Errc::io_error, "planted"));
+    CHECK_FALSE(f.pool->status().committed);
+    must(f.pool->set_features({}));  // does not make it one that is written
+    CHECK(f.pool->mode() == PoolMode::read_only);
+    f.run();
+    CHECK(f.pool->status().committed);
+    CHECK(f.pool->status().lost_changes);
+    must(f.pool->set_features({}));  // nor now that needs_check is set
+    CHECK(f.pool->mode() == PoolMode::read_only);
+    CHECK(f.count(PoolEvent::Kind::mode) == modes + 1);
+    CHECK(must(f.pool->own_blocks(id)) == DataBlocks(2));
+    CHECK(must(f.pool->volume_use(id)).mapped == 2);
+    CHECK(f.start(IoKind::read, 1)->buffer[0] == std::byte{7});
+    CHECK(f.start(IoKind::read, 2)->buffer[0] == std::byte{0});
+    f.pool->unpin(pin);  // it was of the pool before
+    f.pool->unpin(must(f.pool->pin()));
+    require_clean(f.md);
+}
+
+TEST_CASE("a pool that fails at any moment of an operation says of it what is on the disk") {
+    std::size_t happened = 0;
+    std::size_t turns = 0;
+    for (bool over = false; !over; ++turns) {
+        CAPTURE(turns);
+        PoolFixture f;
+        ApplyRequest create;
+        create.operations = {CreateThin{ThinId::checked(1)}};
+        create.from = f.pool->status().transaction_id;
+        create.to = create.from.next();
+        create.owner = &over;
+        create.done = [](ApplyRequest& r) { *static_cast<bool*>(r.owner) = true; };
+        f.pool->apply(create);
+        for (std::size_t i = 0; i < turns; ++i) f.pool->run_once();
+        const bool before = over;
+        f.pool->fail(Error(Errc::io_error, "planted"));
+        f.run();
+        REQUIRE(over);
+        over = before;
+        auto anew = must(Pool::open(f.md, f.data, {}));
+        const bool there = anew->status().transaction_id == create.to;
+        CHECK(create.outcome.has_value() == there);
+        CHECK(anew->volume_use(ThinId::checked(1)).has_value() == there);
+        require_clean(f.md);
+        happened += there ? 1 : 0;
+    }
+    CHECK(happened > 0);
+    CHECK(happened < turns);
+}
+
+TEST_CASE("a volume that is not found after a failure refuses all, and can be closed") {
+    PoolFixture f;
+    f.start(IoKind::write, 0);
+    must(f.pool->settle());
+    const MetadataBlock details = must(Superblock::read(f.md)).details_root;
+    f.md.bytes()[details.n * metadata_block_bytes + 100] ^= std::byte{1};
+    f.pool->fail(Error(Errc::io_error, "planted"));
+    f.run();
+    CHECK(f.pool->mode() == PoolMode::read_only);
+    for (const IoKind kind : {IoKind::read, IoKind::write, IoKind::flush, IoKind::discard}) {
+        CAPTURE(int(kind));
+        const auto refused = f.start(kind, 0);
+        REQUIRE(refused->done);
+        CHECK(code_of(refused->request.outcome) == Errc::io_error);
+        CHECK(refused->request.outcome.error().text == "thin id 0 is not in the pool: planted");
+    }
+    f.pool->close_volume(*f.volume);
+    const auto again = f.pool->open_volume(ThinId::checked(0), block_bytes, false);
+    REQUIRE_FALSE(again.has_value());
+    CHECK(again.error().code == Errc::corrupt);
 }
 
 }  // namespace thinvol

@@ -8,6 +8,7 @@
 #include "engine/run_now.h"
 #include "tests/support/pool_fixture.h"
 #include "tests/support/sim_run.h"
+#include "tests/support/sparse_queue.h"
 
 namespace thinvol {
 namespace {
@@ -378,6 +379,96 @@ TEST_CASE("features change in use, but for whether discards are ignored", "[S20]
     f.volume = must(f.pool->open_volume(ThinId::checked(0), Bytes(volume_blocks * 65536), false));
     REQUIRE(f.start(IoKind::discard, 0)->request.outcome.has_value());
     CHECK(must(f.pool->volume_use(ThinId::checked(0))).mapped == 1);
+}
+
+TEST_CASE("a pool that its features made read-only is written again when they change", "[S20]") {
+    PoolFixture f;
+    f.start(IoKind::write, 0);
+    PoolFeatures features;
+    features.read_only = true;
+    for (int again = 0; again < 2; ++again) {
+        must(f.pool->set_features(features));
+        CHECK(f.pool->mode() == PoolMode::read_only);
+        CHECK(f.pool->status().trouble == "it was made so by its features");
+        CHECK(code_of(f.start(IoKind::write, 1)->request.outcome) == Errc::io_error);
+        CHECK(f.start(IoKind::read, 0)->buffer[0] == std::byte{7});
+    }
+    CHECK(f.count(PoolEvent::Kind::mode) == 1);
+    must(f.pool->set_features({}));
+    CHECK(f.pool->mode() == PoolMode::write);
+    CHECK(f.count(PoolEvent::Kind::mode) == 2);
+    CHECK(f.start(IoKind::write, 1)->request.outcome.has_value());
+    must(f.pool->settle());
+    CHECK(must(f.pool->volume_use(f.volume->id)).mapped == 2);
+    require_clean(f.md);
+}
+
+TEST_CASE("a trim that full metadata have no room for at once is done in several commits",
+          "[S20]") {
+    MemoryQueue md(Sectors(128 * 8));
+    SparseQueue data(block * 16000);
+    PoolFeatures features = failing();
+    features.zero_new_blocks = false;
+    auto pool = must(Pool::create(md, data, block, {features}));
+    const ThinId id = ThinId::checked(0);
+    must(apply_now(*pool, {CreateThin{id}}, {0}, {1}));
+    Volume* volume = must(pool->open_volume(id, Bytes(1ULL << 40), false));
+    std::vector<std::byte> bytes(512, std::byte{5});
+    const auto write = [&](std::uint64_t n) {
+        IoRequest request;
+        request.kind = IoKind::write;
+        request.volume = volume;
+        request.offset = ByteOffset(n * 100 * block_bytes.n);
+        request.length = Bytes(bytes.size());
+        request.buffer = bytes.data();
+        return submit_now(*pool, request);
+    };
+    std::uint64_t mapped = 0;
+    while (write(mapped)) ++mapped;
+    CHECK(pool->mode() == PoolMode::out_of_metadata_space);
+    must(pool->settle());
+    const std::uint64_t commits = pool->status().commits;
+    must(apply_now(*pool, {TrimThin{id, VirtualBlock(150)}}, {1}, {2}));
+    CHECK(pool->status().commits > commits + 1);
+    CHECK(pool->status().transaction_id == TransactionId{2});
+    must(pool->settle());
+    CHECK(must(pool->volume_use(id)).mapped == 2);
+    CHECK(pool->status().data_used == DataBlocks(2));
+    CHECK(pool->mode() == PoolMode::write);
+    require_clean(md);
+    pool->close_volume(*volume);
+}
+
+TEST_CASE("a pool grows as far as its devices reach, and not by what it has", "[S20]") {
+    struct Row {
+        PoolOperation operation;
+        const char* refused;  // empty: taken
+    };
+    const std::vector<Row> rows{
+        {GrowData{DataBlocks(17)}, "the data device has 16 blocks, not 17"},
+        {GrowMetadata{MetadataBlocks(161)}, "the metadata device has 160 blocks, not 161"},
+        {GrowData{DataBlocks(16)}, ""},
+        {GrowData{DataBlocks(2)}, ""},
+        {GrowMetadata{MetadataBlocks(160)}, ""},
+        {GrowMetadata{MetadataBlocks(2)}, ""},
+    };
+    PoolFixture f;
+    must(f.pool->settle());
+    const PoolStatus before = f.pool->status();
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        CAPTURE(i);
+        const auto outcome = f.operation(rows[i].operation);
+        CHECK(outcome.has_value() == std::string_view(rows[i].refused).empty());
+        if (!outcome) {
+            CHECK(outcome.error().code == Errc::invalid_argument);
+            CHECK(outcome.error().text == rows[i].refused);
+        }
+        const PoolStatus after = f.pool->status();
+        CHECK(after.mode == PoolMode::write);
+        CHECK(after.data_size == before.data_size);
+        CHECK(after.metadata_size == before.metadata_size);
+        CHECK(after.commits == before.commits);
+    }
 }
 
 TEST_CASE("discards are passed down no faster than the pool's rate", "[S20]") {

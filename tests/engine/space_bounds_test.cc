@@ -48,8 +48,10 @@ TEST_CASE("a volume at its limit takes no new blocks, and all else goes on") {
     must(f.pool->set_bounds(first, {DataBlocks(4), {}}));
     must(f.write(f.own, 4));
     CHECK_FALSE(f.write(f.own, 5).has_value());
+    CHECK(must(f.pool->own_blocks(first)) == DataBlocks(4));
     must(f.pool->set_bounds(first, {}));
     must(f.write(f.own, 5));
+    CHECK(f.pool->own_blocks(first).error().text == "thin id 0 has no bounds set");
 }
 
 TEST_CASE("what is reserved for a volume is not given to another") {

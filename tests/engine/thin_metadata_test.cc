@@ -341,6 +341,29 @@ TEST_CASE("data and metadata devices grow in use") {
     require_clean(pool.device);
 }
 
+TEST_CASE("of many volumes only those are forgotten that nobody uses and nobody changed") {
+    constexpr std::uint32_t many = 1100;
+    Pool pool(4096, 100);
+    for (std::uint32_t id = 0; id < many; ++id) {
+        must(pool.md->create_thin(ThinId::checked(id)));
+        if (id % 100 == 99) commit(*pool.md, pool.device);
+    }
+    for (std::uint32_t id = 0; id < many; ++id) pool.volume(id);
+    ThinDevice& used = pool.volume(7);
+    ++used.opened;
+    ThinDevice& changed = pool.volume(8);
+    must(pool.md->insert(changed, VirtualBlock(3), must(pool.md->reserve())));
+    pool.md->trim();
+    CHECK(&pool.volume(7) == &used);
+    CHECK(&pool.volume(8) == &changed);
+    for (std::uint32_t id = 0; id < many; ++id)
+        REQUIRE(pool.volume(id).details.mapped_blocks == (id == 8 ? 1 : 0));
+    --used.opened;
+    pool.reopen();
+    CHECK(pool.volume(8).details.mapped_blocks == 1);
+    require_clean(pool.device);
+}
+
 TEST_CASE("metadata that is full still lets volumes be removed and blocks unmapped") {
     Pool pool(128, 16000);
     must(pool.md->create_thin(ThinId::checked(0)));

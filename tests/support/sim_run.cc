@@ -18,6 +18,7 @@ PoolOptions options_of(const Workload& workload) {
     PoolOptions options;
     options.features.error_if_no_space = !workload.waits_for_space;
     options.features.no_space_timeout = std::chrono::seconds(5);
+    options.metadata = {workload.cache_blocks, workload.mapping_cache};
     return options;
 }
 
@@ -246,6 +247,13 @@ Result<Volume*> SimRun::open(Pool& pool, const Life& life, bool read_only) {
         TRY(pool.open_volume(life.id, to_bytes(life.oracle->size()), read_only, origin_.get()));
     pool.set_outlived(*volume, workload_.outlived);
     return volume;
+}
+
+// One that was just made: where errors are planted it may not be found.
+void SimRun::open_new(Life& life) {
+    auto volume = open(*pool_, life, false);
+    if (volume) life.open = *volume;
+    else if (!errors_expected_) fail("open volume: " + volume.error().text);
 }
 
 SimRun::Life* SimRun::pick(std::uint32_t who, bool idle) {
@@ -479,7 +487,7 @@ void SimRun::create() {
             return;
         }
         l->create_ended = now;
-        l->open = *open(*pool_, *l, false);
+        open_new(*l);
     });
     l->create_began = apply_began_;
 }
@@ -504,7 +512,7 @@ void SimRun::snapshot(const Act& act) {
                   return;
               }
               l->create_ended = now;
-              l->open = *open(*pool_, *l, false);
+              open_new(*l);
           });
     l->create_began = apply_began_;
 }

@@ -39,7 +39,9 @@ struct Workload {
     std::uint64_t metadata_slowness = 1;  // a commit stays in flight longer
     std::uint64_t most_in_flight = 8;
     std::uint64_t lanes = 0;  // that take turns with the pool's own thread
-    bool outlived = false;    // (C12) whoever writes goes on when this process is killed
+    std::size_t cache_blocks = MetadataOptions().cache_blocks;
+    Bytes mapping_cache = MetadataOptions().mapping_cache;
+    bool outlived = false;  // (C12) whoever writes goes on when this process is killed
 };
 
 // One step of a run. What it is about is a number among those that are there when it is taken, so
@@ -152,6 +154,7 @@ private:
     void settle(bool flushes);
     Life* pick(std::uint32_t who, bool idle);
     Result<Volume*> open(Pool& pool, const Life& life, bool read_only);
+    void open_new(Life& life);
     Result<std::vector<std::byte>> read_all(Pool& pool, const Life& life);
     std::vector<Generation> origin_contents() const;
     void pump();
