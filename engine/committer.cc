@@ -27,7 +27,7 @@ void Committer::submit(Request& request) {
 // Neighbouring blocks go out in one request.
 void Committer::submit_blocks() {
     constexpr std::size_t blocks_per_request = 64;
-    writes_.clear();
+    ASSERT(writes_.empty());
     for (Frame* frame : commit_->frames) {
         const bool joins =
             !writes_.empty() && writes_.back()->parts.size() < blocks_per_request &&
