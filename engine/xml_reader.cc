@@ -204,7 +204,6 @@ public:
         for (std::size_t i = 0; i < n; ++i) {
             const std::size_t at = taken_ + i < n ? taken_ + i : taken_ + i - n;
             if (element_.attributes[at].name != name) continue;
-            if (seen_ >> at & 1) continue;
             seen_ |= 1U << at;
             taken_ = at + 1;
             return &element_.attributes[at];
