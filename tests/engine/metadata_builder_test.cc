@@ -294,6 +294,7 @@ TEST_CASE("attributes that are unknown, too large, missing or twice are refused 
         {superblock("nr_data_blocks=\"1\" uuid=\"&nope;\""), "\"&nope\" is no character"},
         {superblock("nr_data_blocks=\"1\" uuid=\"&#256;\""), "\"&#256\" is no character"},
         {superblock("nr_data_blocks=\"1\" uuid=\"&#0;\""), "\"&#0\" is no character"},
+        {superblock("nr_data_blocks=\"1\" uuid=\"&#65x;\""), "\"&#65x\" is no character"},
         {superblock("nr_data_blocks=\"1\" uuid=\"&amp\""), "\"&amp\" is no character"},
         {superblock("nr_data_blocks=\"1\" time=\"0\""), "has no attribute time, or has it twice"},
         {superblock("nr_data_blocks=\"1234567890123456789x\""), "is no number of 64 bits"},
