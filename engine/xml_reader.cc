@@ -142,8 +142,10 @@ Result<std::string> unescaped(std::string_view text) {
         unsigned code = 0;
         for (const auto& [name, c] : named)
             if (entity == name) code = static_cast<unsigned char>(c);
-        if (entity.starts_with('#'))
-            std::from_chars(entity.data() + 1, entity.data() + entity.size(), code);
+        if (entity.starts_with('#')) {
+            const char* last = entity.data() + entity.size();
+            if (std::from_chars(entity.data() + 1, last, code).ptr != last) code = 0;
+        }
         if (code == 0 || code > 255 || end == text.size())
             return Error(Errc::corrupt, fmt::format("\"{}\" is no character", text.substr(0, end)));
         plain += static_cast<char>(code);
@@ -204,7 +206,6 @@ public:
         for (std::size_t i = 0; i < n; ++i) {
             const std::size_t at = taken_ + i < n ? taken_ + i : taken_ + i - n;
             if (element_.attributes[at].name != name) continue;
-            if (seen_ >> at & 1) continue;
             seen_ |= 1U << at;
             taken_ = at + 1;
             return &element_.attributes[at];

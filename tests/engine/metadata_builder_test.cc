@@ -4,6 +4,7 @@
 // and builder; a recount and thin_check on each; a device one block too small; a table of mistakes.
 #include "engine/metadata_builder.h"
 
+#include <catch2/generators/catch_generators.hpp>
 #include <map>
 
 #include "engine/metadata_walk.h"
@@ -89,6 +90,16 @@ struct RandomXml {
     }
     std::string xml;
 };
+
+void require_refused(const std::string& xml, std::string_view says) {
+    CAPTURE(xml.substr(0, 600), says);
+    MemoryQueue metadata(Sectors(64 * 8));
+    const auto refused = restore(xml, metadata);
+    REQUIRE(!refused);
+    CAPTURE(refused.error().text);
+    CHECK(refused.error().text.find(says) != std::string::npos);
+    CHECK(!Superblock::decode(BlockBytes(metadata.bytes().data(), metadata_block_bytes)));
+}
 
 }  // namespace
 
@@ -260,15 +271,49 @@ TEST_CASE("XML that contradicts itself is refused, with the line and the volume"
          "metadata blocks at least"},
         {top + "<!--" + std::string(2 << 20, '-'), "an element or comment of more than"},
     };
-    for (const auto& [xml, says] : cases) {
-        CAPTURE(xml.substr(0, 600), says);
-        MemoryQueue device(Sectors(64 * 8));
-        const auto refused = restore(xml, device);
-        REQUIRE(!refused);
-        CAPTURE(refused.error().text);
-        CHECK(refused.error().text.find(says) != std::string::npos);
-        CHECK(!Superblock::decode(BlockBytes(device.bytes().data(), metadata_block_bytes)));
-    }
+    for (const auto& [xml, says] : cases) require_refused(xml, says);
+}
+
+TEST_CASE("attributes that are unknown, too large, missing or twice are refused by name") {
+    const std::string one = R"(<single_mapping origin_block="5" data_block="7" time="0"/>)";
+    const std::string top(head);
+    const std::string volume = device_of(1, 1) + one + "</device>\n";
+    const auto superblock = [](const std::string& more) {
+        return R"(<superblock time="0" transaction="0" data_block_size="128" )" + more + ">";
+    };
+    const auto device = [](const std::string& times) {
+        return R"(<device dev_id="1" mapped_blocks="0" transaction="1" )" + times + "></device>";
+    };
+    const std::pair<std::string, const char*> cases[] = {
+        {superblock("nr_data_blocks=\"1099511627777\""),
+         "1099511627777 data blocks, the format allows 1099511627776"},
+        {superblock("nr_data_blocks=\"1\" flags=\"2\""), "flags 2 are not known"},
+        {superblock("nr_data_blocks=\"1\" version=\"3\""), "version 3, 2 is the newest known"},
+        {superblock("nr_data_blocks=\"1\" uuid=\"12345678901234567\""),
+         "uuid \"12345678901234567\" is longer than 16 bytes"},
+        {superblock("nr_data_blocks=\"1\" uuid=\"&nope;\""), "\"&nope\" is no character"},
+        {superblock("nr_data_blocks=\"1\" uuid=\"&#256;\""), "\"&#256\" is no character"},
+        {superblock("nr_data_blocks=\"1\" uuid=\"&#0;\""), "\"&#0\" is no character"},
+        {superblock("nr_data_blocks=\"1\" uuid=\"&#65x;\""), "\"&#65x\" is no character"},
+        {superblock("nr_data_blocks=\"1\" uuid=\"&amp\""), "\"&amp\" is no character"},
+        {superblock("nr_data_blocks=\"1\" time=\"0\""), "has no attribute time, or has it twice"},
+        {superblock("nr_data_blocks=\"1234567890123456789x\""), "is no number of 64 bits"},
+        {superblock("a=\"\" a=\"\" a=\"\" a=\"\" a=\"\" a=\"\""),
+         "more attributes than an element has"},
+        {top + volume + "</superblock x=\"1\">", "more attributes than an element has"},
+        {top + volume + "</superblock/>", "a wrong character"},
+        {top + device("creation_time=\"4294967296\" snap_time=\"0\""),
+         "thin id 1: a time above 4294967295"},
+        {top + device("creation_time=\"0\" snap_time=\"4294967296\""),
+         "thin id 1: a time above 4294967295"},
+        {top + "<def>", "<def> without name"},
+        {top + device_of(1, 0) + "<ref/>", "<ref> without name"},
+        {top + "<def name=\"a\">" + one + one + "</def>",
+         "shared mappings: virtual block 5 comes after 5"},
+        {top + device_of(1, 1) + one.substr(0, one.size() - 2) + "></device>",
+         "</device> closes nothing that is open"},
+    };
+    for (const auto& [xml, says] : cases) require_refused(xml, says);
 }
 
 TEST_CASE("comments, a prolog, spare spaces, empty and closed elements are XML too") {
@@ -287,6 +332,60 @@ TEST_CASE("comments, a prolog, spare spaces, empty and closed elements are XML t
         xml.starts_with("<superblock uuid=\"a&#38;b\" time=\"0\" transaction=\"1\" flags=\"0\" "
                         "version=\"2\""));
     CHECK(xml.find("<device dev_id=\"3\" mapped_blocks=\"1\"") != std::string::npos);
+}
+
+TEST_CASE("a uuid of any bytes, needs_check and more mappings than one batch come back") {
+    std::string xml =
+        "<superblock uuid=\"a&#38;&#60;&#62;&#34;&#39;&#31;&#127;&#255; z\" time=\"3\" "
+        "transaction=\"9\" flags=\"1\" version=\"2\" data_block_size=\"128\" "
+        "nr_data_blocks=\"20000\">\n" +
+        device_of(1, 5000);
+    for (int b = 0; b < 5000; ++b) {
+        xml += fmt::format(
+            "    <single_mapping origin_block=\"{}\" data_block=\"{}\" time=\"1\"/>\n", b, b * 2);
+    }
+    xml += "  </device>\n</superblock>\n";
+    std::string of_dos;
+    for (const char c : xml) of_dos += c == '\n' ? "\r\n" : std::string(1, c);
+    MemoryQueue metadata(Sectors(256 * 8));
+    must(restore(of_dos, metadata));
+    require_clean(metadata);
+    xml.replace(xml.find("<device"), 7, "  <device");
+    CHECK(xml_of(metadata) == xml);
+}
+
+TEST_CASE("a volume may refer to shared mappings that are none") {
+    MemoryQueue metadata(Sectors(64 * 8));
+    must(restore(std::string(head) + "<def name=\"a\"></def>" + device_of(1, 0) +
+                     "<ref name=\"a\"/></device></superblock>",
+                 metadata));
+    require_clean(metadata);
+    CHECK(xml_of(metadata).find("<device dev_id=\"1\" mapped_blocks=\"0\"") != std::string::npos);
+}
+
+// The counts are held in bytes, and those above 255 elsewhere.
+TEST_CASE("a data block is counted right, however many volumes have it") {
+    const int volumes = GENERATE(254, 255, 256, 257, 511, 512, 513);
+    CAPTURE(volumes);
+    const std::string shared = R"(<single_mapping origin_block="5" data_block="7" time="0"/>)";
+    for (const bool copied : {false, true}) {  // the mappings defined go into each volume's leaf
+        CAPTURE(copied);
+        std::string xml(head);
+        if (copied) xml += "<def name=\"a\">" + shared + "</def>";
+        for (int id = 0; id < volumes; ++id) {
+            xml += device_of(id, 2);
+            xml += fmt::format(R"(<single_mapping origin_block="0" data_block="{}" time="0"/>)",
+                               1000 + id);
+            xml += (copied ? "<ref name=\"a\"/>" : shared) + "</device>";
+        }
+        MemoryQueue metadata(Sectors(1024 * 8));
+        must(restore(xml + "</superblock>", metadata));
+        require_clean(metadata);
+        CHECK(thin_check(metadata.bytes()) == "");
+        auto md = must(ThinMetadata::open(metadata, {}));
+        CHECK(must(md->lookup(*must(md->device(ThinId::checked(0))), VirtualBlock(5)))->block ==
+              DataBlock(7));
+    }
 }
 
 TEST_CASE("XML with any byte changed ends in an error or in sound metadata") {
