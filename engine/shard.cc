@@ -240,7 +240,7 @@ void Shard::begin_unmap(IoRequest& request) {
             zero_edge(request, last * block_bytes_.n, end);
     }
     if (first >= last || (!zero && !takes_discards())) return;
-    Part& part = new_part(request);
+    Part& part = new_part(request, &Shard::unmap_step);
     part.run.data_at = first;
     part.run.length = last - first;
     unmap_step(part);
@@ -269,7 +269,6 @@ void Shard::unmap_step(Part& part) {
     if (*next == end) return end_part(part, {});
     part.run.length = end.n - next->n;
     part.run.data_at = next->n;
-    part.step = &Shard::unmap_step;
     ready_.push(part);
 }
 
@@ -376,7 +375,7 @@ bool Shard::run_once() {
 
 // --- parts ---------------------------------------------------------------------------------------
 
-Shard::Part& Shard::new_part(IoRequest& request) {
+Shard::Part& Shard::new_part(IoRequest& request, Step first) {
     if (free_parts_ == nullptr) {
         slabs_.push_back(std::make_unique<Slab>());
         for (Part& part : slabs_.back()->parts) {
@@ -389,6 +388,7 @@ Shard::Part& Shard::new_part(IoRequest& request) {
     part.link = nullptr;
     part.shard = this;
     part.request = &request;
+    part.step = first;  // which whoever lets it wait before that may count on
     part.generation = pool_.generation();
     ++request.parts;
     return part;
@@ -447,7 +447,7 @@ void Shard::submit_run(IoRequest& request, const Run& run) {
 }
 
 void Shard::submit_aligned(IoRequest& request, const Run& run) {
-    Part& part = new_part(request);
+    Part& part = new_part(request, &Shard::run_ended);
     enter_epoch(part);
     part.vec[0] = slice(run.buffer, run.length);
     part.io.data = {part.vec.data(), 1};
@@ -461,10 +461,9 @@ void Shard::run_ended(Part& part) { end_part(part, std::move(part.io.outcome)); 
 
 // Bytes that fill no granule: by way of a buffer that does.
 void Shard::submit_granule(IoRequest& request, const Run& run) {
-    Part& part = new_part(request);
+    Part& part = new_part(request, &Shard::read_granule);
     enter_epoch(part);
     part.run = run;
-    part.step = &Shard::read_granule;
     part.buffer = take_buffer();
     if (part.buffer == nullptr) want_buffer_.push(part);
     else read_granule(part);

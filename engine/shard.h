@@ -96,7 +96,7 @@ private:
     bool run_flushes();
 
     // --- parts
-    Part& new_part(IoRequest& request);
+    Part& new_part(IoRequest& request, Step first);
     void end_part(Part& part, Result<> outcome);
     void send(Part& part, Op op, std::uint64_t at, std::uint64_t length, Step then);
     void send_to(BlockQueue& queue, Part& part, Op op, std::uint64_t at, std::uint64_t length,

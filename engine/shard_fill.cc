@@ -17,7 +17,7 @@ alignas(metadata_block_bytes) std::byte zero_area[zero_area_bytes];
 // --- blocks that need a place --------------------------------------------------------------------
 
 void Shard::begin_block(IoRequest& request, VirtualBlock at, std::uint64_t from, std::uint64_t to) {
-    Part& part = new_part(request);
+    Part& part = new_part(request, &Shard::dispatch_block);
     part.at = at;
     part.from = from;
     part.to = to;
@@ -358,12 +358,11 @@ bool Shard::shows_origin(const Volume& volume, std::uint64_t at) {
 
 void Shard::begin_origin_read(IoRequest& request, VirtualBlock at, std::uint64_t from,
                               std::uint64_t to) {
-    Part& part = new_part(request);
+    Part& part = new_part(request, &Shard::origin_step);
     part.at = at;
     part.from = from;
     part.to = to;
     part.filled = round_down(from, chunk_bytes_);
-    part.step = &Shard::origin_step;
     part.buffer = take_buffer();
     if (part.buffer == nullptr) want_buffer_.push(part);
     else origin_step(part);

@@ -15,7 +15,7 @@ constexpr std::uint64_t mappings_a_request = 64 * mappings_a_step;
 // moment between the request's arrival and its end. A write that was answered has its mapping.
 void Shard::begin_status(IoRequest& request) {
     request.parts = 1;
-    Part& part = new_part(request);
+    Part& part = new_part(request, &Shard::status_step);
     part.run.data_at = request.offset.n;  // how far it is told
     part.filled = 0;                      // mappings seen
     status_step(part);
@@ -65,7 +65,6 @@ void Shard::status_step(Part& part) {
         if (extents.size() > request.most) extents.resize(request.most);
         return end_part(part, {});
     }
-    part.step = &Shard::status_step;
     ready_.push(part);
 }
 
