@@ -551,4 +551,26 @@ TEST_CASE("no write is refused for blocks of metadata that a commit under way gi
     }
 }
 
+TEST_CASE("a discard that waits for a commit to give metadata back goes on as a discard", "[S20]") {
+    for (std::uint64_t seed = 0; seed < 200; ++seed) {
+        const Workload workload{.name = "discards, little metadata",
+                                .write = 20,
+                                .discard = 60,
+                                .create = 3,
+                                .snapshot = 10,
+                                .commit = 2,
+                                .data_blocks = 24,
+                                .volume_blocks = 8,
+                                .metadata_blocks = 128 + seed % 30,
+                                .ballast = 40 + static_cast<std::uint32_t>(seed % 80),
+                                .slowness = 1 + seed % 3,
+                                .metadata_slowness = 1 + seed % 40};
+        SimRun run(workload, seed);
+        run.run(100);
+        run.drain();
+        CAPTURE(seed);
+        REQUIRE(run.failures().empty());
+    }
+}
+
 }  // namespace thinvol
