@@ -79,7 +79,7 @@ std::optional<MetadataBlock> MetadataSpaceMap::allocate() {
         cursor_ = (found.n + 1) % counts_.size();
         return found;
     }
-    ASSERT(false);
+    assertion_failed("not reached", __FILE__, __LINE__);
 }
 
 Result<> MetadataSpaceMap::increment(MetadataBlock b) {

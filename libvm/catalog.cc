@@ -34,7 +34,7 @@ std::string_view word_of(const Words<E, n>& words, E value) {
     for (const auto& [v, word] : words) {
         if (v == value) return word;
     }
-    ASSERT(false);
+    assertion_failed("not reached", __FILE__, __LINE__);
 }
 // The schema's CHECKs allow no other words.
 template <class E, std::size_t n>

@@ -12,12 +12,16 @@ namespace thinvol {
 
 [[noreturn]] void assertion_failed(const char* condition, const char* file, int line);
 
+// A function, so that who counts branches counts one for all assertions.
+constexpr void asserted(bool holds, const char* condition, const char* file, int line) {
+    if (!holds) [[unlikely]]
+        assertion_failed(condition, file, line);
+}
+
 }  // namespace thinvol
 
-#define ASSERT(condition)               \
-    (__builtin_expect(!!(condition), 1) \
-         ? void(0)                      \
-         : ::thinvol::assertion_failed(#condition, __FILE__, __LINE__))
+#define ASSERT(condition) \
+    ::thinvol::asserted(static_cast<bool>(condition), #condition, __FILE__, __LINE__)
 #ifdef NDEBUG
 #define DEBUG_ASSERT(condition) void(0)
 #else

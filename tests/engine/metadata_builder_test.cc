@@ -132,7 +132,7 @@ TEST_CASE("a pool goes through XML of both forms and back") {
             CHECK(xml_of(restored) == flat);
             CHECK(xml_of(restored, subtrees).size() <= xml.size());
             require_clean(restored);
-            CHECK(thin_check(restored.bytes()) == "");
+            CHECK(thin_check(restored.bytes()).empty());
             // It goes on living.
             auto again = must(ThinMetadata::open(restored, {}));
             must(again->insert(*must(again->device(ThinId::checked(0))), VirtualBlock(5000),
@@ -152,7 +152,7 @@ TEST_CASE("subtrees of any size are shared without a node that is too empty") {
         MemoryQueue device(Sectors(512 * 8));
         must(restore(made.xml, device, 1 + random.below(300)));
         require_clean(device);
-        if (seed % 10 == 0) CHECK(thin_check(device.bytes()) == "");
+        if (seed % 10 == 0) CHECK(thin_check(device.bytes()).empty());
         // Flat, and restored again without any sharing: the same mappings.
         const std::string flat = xml_of(device);
         MemoryQueue other(Sectors(512 * 8));
@@ -185,7 +185,7 @@ TEST_CASE("the smallest device that is large enough is the one that the error na
     MemoryQueue enough(Sectors(needed * 8));
     must(restore(flat, enough));
     require_clean(enough);
-    CHECK(thin_check(enough.bytes()) == "");
+    CHECK(thin_check(enough.bytes()).empty());
 }
 
 TEST_CASE("numbers at the format's limits are written, those past them are refused") {
@@ -198,7 +198,7 @@ TEST_CASE("numbers at the format's limits are written, those past them are refus
                       R"(time="16777215"/>)"),
                  device));
     require_clean(device);
-    CHECK(thin_check(device.bytes()) == "");
+    CHECK(thin_check(device.bytes()).empty());
     for (const auto& [xml, says] : {
              std::pair{
                  pool(R"(<single_mapping origin_block="0" data_block="100000" time="0"/>)"),
@@ -381,7 +381,7 @@ TEST_CASE("a data block is counted right, however many volumes have it") {
         MemoryQueue metadata(Sectors(1024 * 8));
         must(restore(xml + "</superblock>", metadata));
         require_clean(metadata);
-        CHECK(thin_check(metadata.bytes()) == "");
+        CHECK(thin_check(metadata.bytes()).empty());
         auto md = must(ThinMetadata::open(metadata, {}));
         CHECK(must(md->lookup(*must(md->device(ThinId::checked(0))), VirtualBlock(5)))->block ==
               DataBlock(7));

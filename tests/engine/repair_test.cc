@@ -271,7 +271,7 @@ TEST_CASE("what is damaged is repaired as far as it can be reached, and nothing 
             const Collector result = repaired_by_us(damaged, kind, target);
             CHECK(damaged.bytes() == before);
             require_clean(target);
-            CHECK(thin_check(target.bytes()) == "");
+            CHECK(thin_check(target.bytes()).empty());
 
             const bool from_newest = includes(pool.history.back(), result.mappings);
             const bool from_one_commit =

@@ -37,7 +37,8 @@ bool SimDevice::lies(const Request& request) {
                                ? request.op == Op::read
                                : request.op != Op::read && request.op != Op::flush;
     if (lie_in_ == 0 || !concerned || --lie_in_ > 0) return false;
-    return lied_ = true;
+    lied_ = true;
+    return true;
 }
 
 void SimDevice::write(std::uint64_t at, std::span<const std::byte> bytes) {
