@@ -52,10 +52,13 @@ def build(targets):
     if shutil.which("clang++-19") is None:
         print("clang++-19 is not installed: ./run deps fuzz", file=sys.stderr)
         sys.exit(SKIPPED)
-    quiet = {"stdout": subprocess.DEVNULL, "cwd": ROOT}
-    subprocess.run(["cmake", "--preset", "fuzz", "-DTHINVOL_BENCH=OFF"], check=True, **quiet)
     programs = [f"{name}_fuzz" for name in targets]
-    subprocess.run(["cmake", "--build", BUILD, "--target", *programs], check=True, **quiet)
+    for step in (["--preset", "fuzz", "-DTHINVOL_BENCH=OFF"],
+                 ["--build", BUILD, "--target", *programs]):
+        done = subprocess.run(["cmake", *step], cwd=ROOT, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            sys.exit(f"{done.stdout[-4000:]}\nthe fuzz targets cannot be built")
 
 
 def command(name, *arguments):
